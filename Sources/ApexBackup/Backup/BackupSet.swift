@@ -1,0 +1,166 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// One database, dumped and stored.
+struct StoredDump: Sendable {
+    var database: DatabaseRecord
+    var artefact: Artefact
+    /// Its tables and sequences.
+    var lines: [TableLine]
+}
+
+/// What a logical backup consists of, gathered until it is committed.
+struct BackupSet {
+    let run: RunID
+    let repository: Repository
+    var artefacts: [Artefact] = []
+    private var databases: [DatabaseRecord] = []
+    private var dumps: [Artefact] = []
+    private var rows: (tables: Int, rows: Int64) = (0, 0)
+
+    /// Above this many databases their records would not fit a manifest of 64 KiB.
+    static let databasesInManifest = 50
+    static let largestManifest = 64 << 10
+
+    init(run: RunID, repository: Repository) {
+        self.run = run
+        self.repository = repository
+    }
+
+    mutating func add(_ stored: [StoredDump]) {
+        databases += stored.map(\.database)
+        dumps += stored.map(\.artefact)
+        rows.tables += stored.reduce(0) { $0 + $1.database.tables }
+        rows.rows += stored.reduce(0) { $0 + $1.database.rows }
+    }
+
+    /// Stores row counts and sequence values, a line each.
+    mutating func storeTables(of stored: [StoredDump]) throws(BackupError) {
+        artefacts.append(try storeLines(stored.flatMap(\.lines), as: "tables.jsonl.zst", role: .tables))
+    }
+
+    /// The manifest of all that was stored, and the last artefacts: the guide, and a list of very many databases.
+    mutating func manifest(
+        of source: DumpSource, startedAt: Timestamp, phases: [PhaseDuration], settings: [String: String]
+    ) throws(BackupError) -> BackupManifest {
+        let guide = RestoreGuide(
+            id: run, cluster: repository.layout.cluster, globals: artefacts.first { $0.role == .globals },
+            dumps: Array(zip(databases, dumps)))
+        artefacts.append(try store(Array(guide.text.utf8), as: "RESTORE.md", role: .guide, compression: .none))
+        let totals = BackupTotals(
+            contentBytes: (artefacts + dumps).reduce(0) { $0 + $1.contentBytes },
+            storedBytes: (artefacts + dumps).reduce(0) { $0 + $1.storedBytes },
+            databases: databases.count, tables: rows.tables, rows: rows.rows)
+        let manyLines = databases.count > Self.databasesInManifest
+        if manyLines {
+            let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
+            artefacts.append(try storeLines(lines, as: "databases.jsonl.zst", role: .databases))
+        }
+        let manifest = BackupManifest(
+            id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
+            kind: .logical, startedAt: startedAt, finishedAt: repository.environment.clocks.wall(),
+            recoveryPoint: databases.map(\.snapshot.clock).min() ?? startedAt, server: source.facts,
+            tools: source.tools.tools.merging(["apex-backup": repository.environment.toolVersion]) { $1 },
+            totals: totals, databases: manyLines ? nil : databases,
+            artefacts: manyLines ? artefacts : artefacts + dumps,
+            passwordsMissing: artefacts.contains { $0.role == .globals } && !source.facts.canReadRolePasswords,
+            warnings: source.warnings, phases: phases, settings: settings,
+            previousManifest: try previousManifestDigest())
+        guard try RepositoryJSON.encode(manifest).count > Self.largestManifest, !manyLines else { return manifest }
+        // Few databases with very many settings or extensions: their records move out as well.
+        let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
+        var smaller = manifest
+        smaller.artefacts = artefacts + [try storeLines(lines, as: "databases.jsonl.zst", role: .databases)]
+        smaller.databases = nil
+        return smaller
+    }
+
+    private func previousManifestDigest() throws(BackupError) -> SHA256Digest? {
+        guard let previous = try Catalogue(repository).backups().last else { return nil }
+        let key = repository.layout.manifest(previous.id)
+        return try repository.storage.readAll(key, limit: Repository.largestJSON).map { SHA256.digest(of: $0.span) }
+    }
+
+    private func storeLines(_ values: [some Encodable], as name: String, role: Artefact.Role) throws(BackupError)
+        -> Artefact
+    {
+        let writer = ArtefactWriter(name: name, role: role, compression: .zstd(level: 3), of: run, in: repository)
+        return try writer.write { sink throws(BackupError) in
+            for value in values {
+                let line = try RepositoryJSON.encodePlain(value, pretty: false) + [UInt8(ascii: "\n")]
+                try sink.write(line.span)
+            }
+        }
+    }
+
+    private func store(_ bytes: [UInt8], as name: String, role: Artefact.Role, compression: Compression)
+        throws(BackupError) -> Artefact
+    {
+        let writer = ArtefactWriter(name: name, role: role, compression: compression, of: run, in: repository)
+        return try writer.write { sink throws(BackupError) in try sink.write(bytes.span) }
+    }
+}
+
+/// Stores one artefact: content digest, compression, stored digest and volumes in one pass.
+struct ArtefactWriter {
+    let name: String
+    let role: Artefact.Role
+    let compression: Compression
+    let run: RunID
+    let repository: Repository
+
+    init(name: String, role: Artefact.Role, compression: Compression, of run: RunID, in repository: Repository) {
+        self.name = name
+        self.role = role
+        self.compression = compression
+        self.run = run
+        self.repository = repository
+    }
+
+    /// Hands `body` the sink for the content, on the caller's thread; what fails leaves no object behind.
+    func write(_ body: (any ByteSink) throws(BackupError) -> Void) throws(BackupError) -> Artefact {
+        let stream = try open(overlapped: false)
+        do {
+            try body(stream.sink)
+            return try stream.finish()
+        } catch {
+            try stream.discard()
+            throw error
+        }
+    }
+
+    /// An artefact being written.
+    ///
+    /// With `overlapped`, compressing and writing run on threads of their own.
+    func open(overlapped: Bool) throws(BackupError) -> ArtefactStream {
+        guard let key = repository.layout.volume(name, of: run) else {
+            preconditionFailure("'\(name)' is no name of an artefact")
+        }
+        let volumes = VolumeWriter(repository.storage, key: key)
+        let behindCompressor: any ByteSink = overlapped ? HandoffSink(into: volumes) : volumes
+        let compressor = try makeCompressor(compression, into: behindCompressor)
+        let digest = DigestSink(into: overlapped ? HandoffSink(into: compressor) : compressor)
+        return ArtefactStream(writer: self, digest: digest, volumes: volumes)
+    }
+}
+
+/// An artefact while it is written.
+struct ArtefactStream {
+    let writer: ArtefactWriter
+    let digest: DigestSink
+    let volumes: VolumeWriter
+
+    /// Where the content goes.
+    var sink: any ByteSink { digest }
+
+    /// Ends the content; every volume is durable when it returns.
+    func finish() throws(BackupError) -> Artefact {
+        try digest.finish()
+        return Artefact(
+            name: writer.name, role: writer.role, compression: writer.compression, contentBytes: digest.byteCount,
+            contentSHA256: digest.digest, volumes: volumes.volumes)
+    }
+
+    func discard() throws(BackupError) { try volumes.discard() }
+}

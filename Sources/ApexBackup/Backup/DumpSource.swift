@@ -1,0 +1,96 @@
+import BackupModel
+import PostgresAccess
+
+/// A server that was looked at and found fit to be dumped.
+struct DumpSource: Sendable {
+    let connection: ConnectionSettings
+    let session: PostgresSession
+    let facts: ServerFacts
+    let tools: ClientTools
+    /// The databases to dump.
+    let databases: [DatabaseEntry]
+    let warnings: [String]
+
+    /// Connects, and refuses what cannot work before anything is written.
+    static func open(_ backup: LogicalBackup) async throws -> DumpSource {
+        let environment = backup.repository.environment
+        let session = try await PostgresSession.connect(
+            backup.connection, applicationName: "apex-backup", timeout: connectTimeout)
+        do {
+            try await session.requireDirectConnection()
+            let facts = try await session.serverFacts()
+            guard facts.versionNumber >= 140_000 else {
+                throw BackupError(
+                    .serverUnsupported, "The server runs PostgreSQL \(facts.version); 14 and newer are supported.",
+                    remedy: "Upgrade the server.", unchanged: "No backup was taken.")
+            }
+            try backup.repository.requireIncarnation(facts.systemIdentifier)
+            let tools = try await ClientTools.find(
+                forServer: facts.versionNumber, directory: backup.request.bin,
+                searchPath: environment.variables["PATH"] ?? "")
+            let databases = try choose(backup.request.settings, among: try await session.databases())
+            var warnings: [String] = []
+            if backup.request.settings.globals, !facts.canReadRolePasswords {
+                warnings.append("passwords missing: the role that takes the backup may not read pg_authid")
+            }
+            return DumpSource(
+                connection: backup.connection, session: session, facts: facts, tools: tools, databases: databases,
+                warnings: warnings)
+        } catch {
+            await session.close()
+            throw error
+        }
+    }
+
+    static let connectTimeout: Duration = .seconds(15)
+
+    /// The databases that `settings` name; one that does not exist is an error, not an empty backup.
+    static func choose(
+        _ settings: BackupPolicy.LogicalSettings, among all: [DatabaseEntry]
+    ) throws(BackupError) -> [DatabaseEntry] {
+        var chosen = all
+        if case .named(let names) = settings.databases {
+            let unknown = names.filter { name in !all.contains { $0.name == name } }
+            guard unknown.isEmpty else {
+                throw BackupError(
+                    .serverRefused,
+                    "The server has no database \(unknown.map { "'\($0)'" }.joined(separator: ", ")) that may be dumped.",
+                    reason: "it has: \(all.map(\.name).joined(separator: ", "))",
+                    remedy: "Correct backup.logical.databases in the policy, or --database.",
+                    unchanged: "No backup was taken.")
+            }
+            chosen = all.filter { names.contains($0.name) }
+        }
+        chosen.removeAll { settings.exclude.contains($0.name) }
+        guard !chosen.isEmpty else {
+            throw BackupError(
+                .settings, "No database is left to dump.",
+                reason: "the server has: \(all.map(\.name).joined(separator: ", "))",
+                remedy: "Correct backup.logical.databases and exclude in the policy.",
+                unchanged: "No backup was taken.")
+        }
+        return chosen
+    }
+
+    /// Ends the session; what becomes of it no longer matters.
+    func close() {
+        Task { [session] in await session.close() }
+    }
+}
+
+extension ConnectionSettings {
+    /// The command line of one of PostgreSQL's programs on this server, with its password only in the environment.
+    func command(
+        _ executable: String, _ arguments: [String], database: String?, variables: [String: String]
+    ) -> ChildCommand {
+        var inherited = ChildCommand.environment(inheritedFrom: variables)
+        for name in ["PGPASSFILE", "PGSERVICEFILE"] { inherited[name] = variables[name] }
+        inherited.merge(environment) { _, ours in ours }
+        inherited["PGAPPNAME"] = "apex-backup"
+        inherited["LC_ALL"] = "C"
+        let target = conninfoWithoutSecrets(database: database)
+        return ChildCommand(
+            executable, arguments: arguments + ["--no-password", "--dbname=\(target)"],
+            environment: inherited, secrets: secrets)
+    }
+}

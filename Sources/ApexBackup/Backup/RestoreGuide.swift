@@ -1,0 +1,86 @@
+import BackupModel
+
+/// `RESTORE.md`: how to restore this very backup with PostgreSQL's programs and coreutils alone.
+struct RestoreGuide {
+    let id: RunID
+    let cluster: String
+    let globals: Artefact?
+    let dumps: [(DatabaseRecord, Artefact)]
+
+    var text: String {
+        var lines = [
+            "# Restoring backup \(id) of '\(cluster)' without apex-backup", "",
+            "Run these in the folder that holds this file, as a superuser of an empty server (`PGHOST`, `PGPORT` and",
+            "`PGUSER` set). A dump restores into PostgreSQL \(dumps.first?.0.format == .plain ? "" : "of its own ")"
+                + "or a newer major version.", "",
+            "Check the stored files first: compare with the digests in `manifest.json`.", "", "```sh",
+            "sha256sum " + allVolumes.map(Self.shellQuoted).joined(separator: " "), "```", "",
+        ]
+        if let globals {
+            lines += [
+                "Roles, memberships and tablespaces; errors about roles that exist already may be ignored:", "",
+                "```sh",
+                "\(read(globals)) | psql -X -d postgres", "```", "",
+            ]
+        }
+        for (database, artefact) in dumps { lines += section(database, artefact) }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private var allVolumes: [String] {
+        ((globals.map { [$0] } ?? []) + dumps.map(\.1)).flatMap { $0.volumes.map(\.name) }
+    }
+
+    private func section(_ database: DatabaseRecord, _ artefact: Artefact) -> [String] {
+        let name = Self.shellQuoted(database.name)
+        let p = database.properties
+        let create =
+            "createdb --template=template0 --encoding=\(p.encoding) --lc-collate=\(Self.shellQuoted(p.collate)) "
+            + "--lc-ctype=\(Self.shellQuoted(p.ctype)) --owner=\(Self.shellQuoted(p.owner)) -- \(name)"
+        let load =
+            switch database.format {
+            case .custom: "\(read(artefact)) | pg_restore --exit-on-error -d \(Self.connectionString(database.name))"
+            case .plain: "\(read(artefact)) | psql -X -v ON_ERROR_STOP=1 -d \(Self.connectionString(database.name))"
+            }
+        return [
+            "## Database \(Self.oneLine(database.name))", "",
+            "As of \(database.snapshot.clock.readable), LSN \(database.snapshot.lsn); \(database.rows) rows in "
+                + "\(database.tables) tables.", "", "```sh", create, load,
+            "vacuumdb --analyze-only -d \(Self.connectionString(database.name))", "```", "",
+        ]
+    }
+
+    private func read(_ artefact: Artefact) -> String {
+        let files = artefact.volumes.map { Self.shellQuoted($0.name) }.joined(separator: " ")
+        return switch artefact.compression {
+        case .none: "cat \(files)"
+        case .gzip: "cat \(files) | gunzip"
+        case .zstd: "cat \(files) | zstd -d"
+        }
+    }
+
+    /// A database's name as one shell word that libpq takes literally, whatever it looks like.
+    private static func connectionString(_ name: String) -> String {
+        let escaped = name.map { $0 == "'" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
+        return shellQuoted("dbname='\(escaped)'")
+    }
+
+    static func shellQuoted(_ text: String) -> String {
+        let plain = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard plain, !text.isEmpty, !text.hasPrefix("-") else {
+            return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+        }
+        return text
+    }
+
+    private static func oneLine(_ text: String) -> String {
+        text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "\u{FFFD}" : String($0) }.joined()
+    }
+}

@@ -1,0 +1,254 @@
+import BackupModel
+import PostgresAccess
+
+/// Asks the checks of a policy of a restored server, one after another.
+struct DrillChecks: Sendable {
+    let server: RestoredServer
+    let secrets: SecretSource
+
+    /// Asks one check.
+    ///
+    /// What goes wrong while asking is an answer too, so that no check hides the others.
+    func ask(_ check: DrillCheck) async throws -> CheckResult {
+        let clocks = server.environment.clocks
+        let (answer, duration) = try await clocks.timed { try await answerInTime(check) }
+        return CheckResult(
+            check, answer.outcome, got: answer.got, evidence: answer.evidence, duration: duration)
+    }
+
+    private func answerInTime(_ check: DrillCheck) async throws -> CheckAnswer {
+        let clocks = server.environment.clocks
+        return try await withThrowingTaskGroup(of: CheckAnswer.self) { group in
+            group.addTask { try await answer(check) }
+            group.addTask {
+                try await clocks.sleep(check.timeout)
+                return CheckAnswer(.failed("there was no answer within \(DurationText.format(check.timeout))"))
+            }
+            defer { group.cancelAll() }
+            guard let first = try await group.next() else { throw CancellationError() }
+            return first
+        }
+    }
+
+    private func answer(_ check: DrillCheck) async throws -> CheckAnswer {
+        do {
+            switch check.question {
+            case .rows(let tables): return try await rows(tables, check)
+            case .sql(let statement, let expectation): return try await sql(statement, expectation, check)
+            case .structure: return try await structure(check)
+            case .roles: return try await roles()
+            case .extensions: return try await extensions(check)
+            case .sequences: return try await sequences(check)
+            case .amcheck(let heapAllIndexed): return try await amcheck(heapAllIndexed, check)
+            case .http(let url, let status): return try await http(url, status, check)
+            case .command(let command, let status): return try await self.command(command, status, check)
+            }
+        } catch let error as CheckImpossible {
+            return CheckAnswer(.notVerified(error.reason))
+        } catch is CancellationError {
+            throw CancellationError()
+        } catch {
+            let known = RunLog.describe(error)
+            if known.code == .interrupted { throw known }
+            return CheckAnswer(.failed([known.message, known.reason].compactMap { $0 }.joined(separator: " ")))
+        }
+    }
+
+    private func rows(_ wanted: [String]?, _ check: DrillCheck) async throws -> CheckAnswer {
+        var differences: [String] = []
+        var tables = 0
+        var rows: Int64 = 0
+        var missing = Set(wanted ?? [])
+        for database in try server.databases(for: check) {
+            let lines = try server.tableLines(of: database).filter { line in
+                guard let table = line.table else { return false }
+                guard let wanted else { return true }
+                let names = ["\(line.schema).\(table)", table]
+                guard let name = names.first(where: wanted.contains) else { return false }
+                missing.remove(name)
+                return true
+            }
+            differences += try await server.withSession(database.name) { session in
+                try await RowComparison(session: session).differences(from: lines)
+            }
+            tables += lines.count
+            rows += lines.reduce(0) { $0 + ($1.rows ?? 0) }
+        }
+        guard missing.isEmpty else {
+            throw CheckImpossible("the manifest counts no table \(missing.sorted().joined(separator: ", "))")
+        }
+        return CheckAnswer(
+            differences: differences, evidence: "count(*) of \(tables) tables against \(rows) captured rows")
+    }
+
+    private func sql(
+        _ statement: String, _ expectation: Expectation, _ check: DrillCheck
+    ) async throws -> CheckAnswer {
+        let database = try server.database(for: check)
+        return try await server.withSession(database.name) { session in
+            try await session.execute("SET default_transaction_read_only = on")
+            do {
+                let rows = try await session.query(statement).rows
+                let got = rows.count == 1 && rows[0].count == 1 ? CheckValue(answer: rows[0][0]) : nil
+                return CheckAnswer(
+                    expectation.holds(forRows: rows), got: got, evidence: "asked of database '\(database.name)'")
+            } catch let error as BackupError {
+                // A statement that cannot be parsed is the policy's fault and says nothing of the restored data.
+                if await session.lastServerError?.sqlstate == "42601" {
+                    throw CheckImpossible("the statement has a syntax error: \(error.reason ?? error.message)")
+                }
+                throw error
+            }
+        }
+    }
+
+    private func structure(_ check: DrillCheck) async throws -> CheckAnswer {
+        guard server.major == server.manifest.server.major else {
+            throw CheckImpossible(
+                "PostgreSQL \(server.major) may print definitions differently from "
+                    + "\(server.manifest.server.major), of which the fingerprint is")
+        }
+        var differences: [String] = []
+        let databases = try server.databases(for: check)
+        for database in databases {
+            let got = try await server.withSession(database.name) { try await $0.schemaFingerprint() }
+            if got != database.schemaFingerprint {
+                differences.append("'\(database.name)': fingerprint \(got), captured \(database.schemaFingerprint)")
+            }
+        }
+        return CheckAnswer(
+            differences: differences,
+            evidence: databases.map { "'\($0.name)' \($0.schemaFingerprint)" }.joined(separator: ", "))
+    }
+
+    private func roles() async throws -> CheckAnswer {
+        guard let artefact = server.artefacts.first(where: { $0.role == .globals }) else {
+            throw CheckImpossible("the backup was taken without roles")
+        }
+        let expected = try StoredArtefact(artefact, of: server.manifest.id, in: server.repository).globals().roles
+        let present = try await server.withSession(server.databases.first?.name ?? "postgres") { session in
+            Set(try await session.query("SELECT rolname FROM pg_roles").rows.compactMap { $0[0] })
+        }
+        let missing = expected.filter { !present.contains($0) }.map { "the role '\($0)' is missing" }
+        return CheckAnswer(differences: missing, evidence: "\(expected.count) roles in the backup")
+    }
+
+    private func extensions(_ check: DrillCheck) async throws -> CheckAnswer {
+        var differences: [String] = []
+        var count = 0
+        for database in try server.databases(for: check) {
+            let present = try await server.withSession(database.name) { try await $0.installedExtensions() }
+            count += database.extensions.count
+            for wanted in database.extensions {
+                let found = present.first { $0.name == wanted.name }
+                if found?.version != wanted.version {
+                    differences.append(
+                        "'\(database.name)': \(wanted.name) \(wanted.version) is "
+                            + (found.map { "version \($0.version)" } ?? "missing"))
+                }
+            }
+        }
+        return CheckAnswer(differences: differences, evidence: "\(count) extensions in the backup")
+    }
+
+    /// A sequence is not part of a snapshot: the dump reads it later, so that it may be ahead, and never behind.
+    private func sequences(_ check: DrillCheck) async throws -> CheckAnswer {
+        var differences: [String] = []
+        var count = 0
+        for database in try server.databases(for: check) {
+            let captured = try server.tableLines(of: database).filter { $0.sequence != nil }
+            let present = try await server.withSession(database.name) { try await $0.sequenceStates() }
+            count += captured.count
+            for line in captured {
+                guard let name = line.sequence else { continue }
+                guard let state = present.first(where: { $0.schema == line.schema && $0.name == name }) else {
+                    differences.append("'\(database.name)': the sequence \(line.schema).\(name) is missing")
+                    continue
+                }
+                guard let wanted = line.lastValue else { continue }
+                let isBehind = state.lastValue.map { state.increment > 0 ? $0 < wanted : $0 > wanted } ?? true
+                if isBehind {
+                    differences.append(
+                        "'\(database.name)': \(line.schema).\(name) is at \(state.lastValue.map(String.init) ?? "its start"), "
+                            + "captured at \(wanted)")
+                }
+            }
+        }
+        return CheckAnswer(differences: differences, evidence: "\(count) sequences in the backup")
+    }
+
+    private func amcheck(_ heapAllIndexed: Bool, _ check: DrillCheck) async throws -> CheckAnswer {
+        var problems: [String] = []
+        var checked = 0
+        for database in try server.databases(for: check) {
+            try await server.withSession(database.name) { session in
+                let available = try await session.query(
+                    "SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'")
+                guard !available.rows.isEmpty else {
+                    throw CheckImpossible("the server's installation has no extension amcheck")
+                }
+                try await session.execute("CREATE EXTENSION IF NOT EXISTS amcheck")
+                let indexes = try await session.query(
+                    """
+                    SELECT c.oid, c.oid::regclass::text FROM pg_class c JOIN pg_index i ON indexrelid = c.oid
+                    JOIN pg_am a ON a.oid = c.relam
+                    WHERE amname = 'btree' AND c.relpersistence = 'p' AND c.relkind = 'i' AND indisvalid ORDER BY 2
+                    """
+                ).rows
+                for index in indexes {
+                    do {
+                        _ = try await session.query(
+                            "SELECT bt_index_check($1::oid::regclass, $2::boolean)",
+                            [index[0], heapAllIndexed ? "true" : "false"])
+                        checked += 1
+                    } catch let error as BackupError {
+                        problems.append("'\(database.name)' \(index[1] ?? ""): \(error.reason ?? error.message)")
+                    }
+                }
+            }
+        }
+        return CheckAnswer(
+            differences: problems,
+            evidence: "bt_index_check of \(checked) indexes\(heapAllIndexed ? ", every row looked up" : "")")
+    }
+
+    private func http(_ url: String, _ status: Int, _ check: DrillCheck) async throws -> CheckAnswer {
+        let got = try await HTTPProbe(url: url, timeout: check.timeout).status()
+        return CheckAnswer(
+            DrillCheck(id: check.id, check.question).question.expectation.holds(for: String(got)),
+            got: .number(String(got)), evidence: "GET \(url)")
+    }
+
+    private func command(
+        _ command: DrillCommand, _ status: Int32, _ check: DrillCheck
+    ) async throws -> CheckAnswer {
+        let database = try server.database(for: check)
+        let url = server.url(database: database.name)
+        var environment = ChildCommand.environment(inheritedFrom: server.environment.variables)
+        environment.merge(try command.environment(targetURL: url, secrets: secrets)) { _, ours in ours }
+        let arguments = command.arguments.map { $0.replacing(DrillCommand.targetURLPlaceholder, with: url) }
+        guard let program = arguments.first else { throw CheckImpossible("the command is empty") }
+        let child = ChildCommand(
+            try resolve(program), arguments: Array(arguments.dropFirst()), environment: environment,
+            secrets: server.connection.secrets)
+        let outcome = try await run(child) { _ in }.outcome
+        let got: String =
+            switch outcome.status {
+            case .exited(let status): "\(status)"
+            case .signalled(let number): "signal \(number)"
+            }
+        return CheckAnswer(
+            check.question.expectation.holds(for: got), got: CheckValue(answer: got),
+            evidence: outcome.standardErrorTail.isEmpty ? child.name : String(outcome.standardErrorTail.suffix(500)))
+    }
+
+    /// A program's name is looked up in PATH, as a shell would; no shell is involved.
+    private func resolve(_ program: String) throws -> String {
+        if program.contains("/") { return program }
+        for directory in (server.environment.variables["PATH"] ?? "").split(separator: ":") {
+            let path = "\(directory)/\(program)"
+            if isExecutable(path) { return path }
+        }
+        throw CheckImpossible("there is no program '\(program)' in PATH")
+    }
+}

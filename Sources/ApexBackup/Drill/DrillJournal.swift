@@ -1,0 +1,99 @@
+import BackupModel
+import PostgresAccess
+
+/// What happened in a drill, and when, measured from the declared failure.
+struct DrillJournal: Sendable {
+    let id: RunID
+    /// The instant at which the failure is supposed to have happened.
+    let declaredAt: Timestamp
+    private let clocks: Clocks
+    private let origin: Duration
+    private let events: @Sendable (BackupEvent) -> Void
+
+    private(set) var spans: [DrillSpan] = []
+    /// What was being done last.
+    var phase = DrillSpan.Phase.select
+    private(set) var recoveredAt: Duration?
+    private(set) var gaveUpAt: Duration = .zero
+    var manifest: BackupManifest?
+    var artefacts: [Artefact] = []
+    var server: ScratchServer?
+    var serverFacts: ServerFacts?
+
+    init(id: RunID, clocks: Clocks, events: @escaping @Sendable (BackupEvent) -> Void) {
+        self.id = id
+        self.clocks = clocks
+        self.events = events
+        declaredAt = clocks.wall()
+        origin = clocks.monotonic()
+    }
+
+    /// Time since the declared failure.
+    var elapsed: Duration { clocks.monotonic() - origin }
+
+    mutating func measure<Value>(_ phase: DrillSpan.Phase, _ body: () async throws -> Value) async throws -> Value {
+        self.phase = phase
+        events(.phase("drill: \(phase.rawValue)"))
+        let start = elapsed
+        do {
+            let value = try await body()
+            spans.append(DrillSpan(phase, start: start, duration: elapsed - start))
+            return value
+        } catch {
+            spans.append(DrillSpan(phase, start: start, duration: elapsed - start))
+            throw error
+        }
+    }
+
+    /// The phases of a restore, one after another from `start`.
+    mutating func add(_ phases: [PhaseDuration], from start: Duration, bytes: Int64) {
+        var at = start
+        var bytes: Int64? = bytes
+        for entry in phases {
+            let length = Duration.seconds(entry.seconds)
+            let phase = Self.phase(ofRestore: entry.name)
+            if let last = spans.last, last.phase == phase, last.start.map({ $0 + last.duration }) == at {
+                spans[spans.count - 1].duration += length
+            } else {
+                spans.append(DrillSpan(phase, start: at, duration: length))
+            }
+            if entry.name == "restore", let moved = bytes.take() { spans[spans.count - 1].bytes = moved }
+            at += length
+        }
+    }
+
+    private static func phase(ofRestore name: String) -> DrillSpan.Phase {
+        switch name {
+        case "analyze": .warmUp
+        case "compare": .verify
+        case "fetch": .fetch
+        default: .restore
+        }
+    }
+
+    mutating func recovered() { recoveredAt = elapsed }
+    mutating func gaveUp() { gaveUpAt = elapsed }
+    mutating func cleanedUp(since start: Duration) {
+        spans.append(DrillSpan(.cleanup, start: start, duration: elapsed - start))
+    }
+
+    /// What an error says of the drill: something wrong with the backup or the restored server, or something that kept
+    /// it from proving anything.
+    static func fault(_ error: any Error, during phase: DrillSpan.Phase) -> DrillFault {
+        let known = RunLog.describe(error)
+        let text = [known.message, known.reason].compactMap { $0 }.joined(separator: " ")
+        switch known.code {
+        case .interrupted: return .aborted(text)
+        case .backupMissing, .backupAborted: return .noBackup(text)
+        case .objectDamaged, .objectMissing, .repositoryNewer: return .damagedBackup(text)
+        case .repositoryMissing, .repositoryUnavailable: return .noRepository(text)
+        case .toolMissing, .toolTooOld, .repositoryFull: return .noTarget(text)
+        default:
+            switch phase {
+            case .provision, .select: return .noTarget(text)
+            case .verify, .deepVerify: return .failedServer(text)
+            default: return .failedRestore(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+package import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// Turns what a drill observed into its reports, and puts them and the ledger entry into the repository.
+struct DrillRecord {
+    let run: DrillRun
+    let journal: DrillJournal
+    var observation: DrillObservation
+    let cleanup: DrillCleanup
+    let facts: ServerFacts?
+
+    private var repository: Repository { run.repository }
+    private var environment: BackupEnvironment { repository.environment }
+
+    init(
+        run: DrillRun, journal: DrillJournal, observation: DrillObservation, cleanup: DrillCleanup, facts: ServerFacts?
+    ) {
+        self.run = run
+        self.journal = journal
+        self.observation = observation
+        self.cleanup = cleanup
+        self.facts = facts
+        self.observation.recoveryTime = RecoveryTime(
+            spans: journal.spans, recoveredAt: journal.recoveredAt, gaveUpAt: journal.gaveUpAt,
+            objectives: run.policy.objectives)
+    }
+
+    /// Stores reports, ledger entry and the backup's fact; the ledger entry is the last.
+    func store() throws(BackupError) -> DrillReport {
+        let (report, entry) = try appendToLedger()
+        if let manifest = journal.manifest {
+            let fact = BackupFact(
+                kind: .drilled, at: entry.at, run: journal.id, succeeded: report.verdict == .pass,
+                level: report.verdict.rawValue, reason: report.reasons.first,
+                seconds: observation.recoveryTime?.total?.seconds)
+            try repository.record(fact, of: manifest.id)
+        }
+        return report
+    }
+
+    /// The entry with the next number, chained to the one before by its digest; another drill may take the number
+    /// first, and then this one comes after it.
+    private func appendToLedger() throws(BackupError) -> (DrillReport, DrillLedgerEntry) {
+        while true {
+            let previous = try DrillLedger(repository).newest()
+            let report = makeReport(after: previous?.digest)
+            let json = try RepositoryJSON.encode(report)
+            let entry = DrillLedgerEntry(
+                of: report, sha256: SHA256.digest(of: json.span).description, after: previous)
+            let key = repository.layout.drillLedgerEntry(entry.number)
+            // A report that lost the race for its number is replaced by one under a name of its own.
+            let folder = repository.layout.drill(journal.id)
+            let base = "report-\(entry.number)"
+            _ = try repository.storage.putIfAbsent(folder.appending("\(base).json"), json)
+            for format in run.policy.reportFormats where format == .markdown {
+                _ = try repository.storage.putIfAbsent(folder.appending("\(base).md"), Array(report.markdown.utf8))
+            }
+            if try repository.put(entry, at: key) == .stored { return (report, entry) }
+            for name in try repository.storage.children(of: folder) where name.hasPrefix("\(base).") {
+                try repository.storage.remove(folder.appending(name))
+            }
+        }
+    }
+
+    private func makeReport(after previous: String?) -> DrillReport {
+        var report = DrillReport(
+            id: journal.id, policy: run.policy, policySHA256: run.policyDigest.description,
+            clock: .init(t0: journal.declaredAt, finishedAt: environment.clocks.wall()), observation: observation)
+        report.backup = journal.manifest.map(backupRecord)
+        report.cleanup = .init(isDone: cleanup.isDone, proof: cleanup.proof)
+        if journal.server != nil {
+            report.target = .init(
+                systemIdentifier: facts?.systemIdentifier, serverVersion: facts?.version,
+                isolation: [
+                    "own server from an empty directory, under a system identifier of its own",
+                    "listens on a Unix socket in a directory of its own only",
+                    "archive_mode=off, max_logical_replication_workers=0, no preload libraries",
+                ], overrides: run.policy.target.overrides)
+        }
+        report.environment.host = environment.host
+        report.environment.cpuCount = HostFacts.processorCount
+        report.environment.memoryBytes = HostFacts.memoryBytes
+        report.environment.operatingSystem = HostFacts.kernel
+        report.environment.versions = journal.manifest?.tools ?? [:]
+        report.environment.versions["apex-backup"] = environment.toolVersion
+        report.chain = .init(previous: previous)
+        return report
+    }
+
+    private func backupRecord(_ manifest: BackupManifest) -> DrillReport.BackupRecord {
+        let selection: String =
+            switch run.policy.source.selection {
+            case .latest: "latest"
+            case .oldest: "oldest"
+            case .id(let id): "id \(id)"
+            }
+        var record = DrillReport.BackupRecord(
+            id: manifest.id, kind: manifest.kind.rawValue, recoveryPoint: manifest.recoveryPoint, selection: selection)
+        record.contentBytes = manifest.totals.contentBytes
+        record.storedBytes = manifest.totals.storedBytes
+        record.databases = manifest.databases?.map(\.name) ?? []
+        record.artefacts = journal.artefacts.map {
+            .init(
+                name: $0.name, sha256: $0.contentSHA256.description, bytes: $0.contentBytes, storedBytes: $0.storedBytes
+            )
+        }
+        return record
+    }
+}
+
+/// The drills of a cluster: one entry each, put if absent, each with the digest of the one before.
+package struct DrillLedger: Sendable {
+    let repository: Repository
+
+    package init(_ repository: Repository) { self.repository = repository }
+
+    /// All entries, oldest first; a break in the chain is an error that names it.
+    package func entries() throws(BackupError) -> [DrillLedgerEntry] {
+        var entries: [DrillLedgerEntry] = []
+        var digest: String?
+        for name in try repository.storage.children(of: repository.layout.drillLedger) where name.hasSuffix(".json") {
+            let key = repository.layout.drillLedger.appending(name)
+            guard let bytes = try repository.storage.readAll(key, limit: Repository.largestJSON) else { continue }
+            let entry = try RepositoryJSON.decode(DrillLedgerEntry.self, from: bytes, name: key.text)
+            guard entry.number == entries.count + 1, entry.previous == digest else {
+                throw BackupError(
+                    .objectDamaged, "The drill ledger is broken at '\(key)'.",
+                    reason: "its number or the digest of the entry before it is not what it must be",
+                    remedy: "Find out who changed the repository; the entries before it are as they were written.")
+            }
+            entries.append(entry)
+            digest = SHA256.digest(of: bytes.span).description
+        }
+        return entries
+    }
+
+    /// The newest entry, with the digest of its bytes.
+    func newest() throws(BackupError) -> (entry: DrillLedgerEntry, digest: String)? {
+        guard let last = try entries().last else { return nil }
+        let key = repository.layout.drillLedgerEntry(last.number)
+        guard let bytes = try repository.storage.readAll(key, limit: Repository.largestJSON) else { return nil }
+        return (last, SHA256.digest(of: bytes.span).description)
+    }
+
+    /// The report of a drill, `latest` or by its name, checked against the ledger.
+    package func report(_ name: String) throws(BackupError) -> (report: DrillReport, location: String) {
+        let entries = try entries()
+        guard let entry = name == "latest" ? entries.last : entries.last(where: { $0.id.text == name }) else {
+            throw BackupError(
+                .objectMissing, "There is no drill '\(name)' of '\(repository.layout.cluster)'.",
+                remedy: "See 'apex-backup drill list'.", unchanged: "Nothing was changed.")
+        }
+        let key = repository.layout.drill(entry.id).appending("report-\(entry.number).json")
+        guard let bytes = try repository.storage.readAll(key, limit: 64 << 20) else {
+            throw BackupError(
+                .objectMissing, "The report of drill \(entry.id) is missing: '\(key)'.",
+                remedy: "Restore the repository from its copy.")
+        }
+        guard SHA256.digest(of: bytes.span).description == entry.reportSHA256 else {
+            throw BackupError(
+                .objectDamaged, "The report of drill \(entry.id) is not the one in the ledger.",
+                reason: "its digest is another", remedy: "Find out who changed the repository.")
+        }
+        let report = try RepositoryJSON.decode(DrillReport.self, from: bytes, name: key.text)
+        return (report, "\(repository.storage.location)/\(key)")
+    }
+}

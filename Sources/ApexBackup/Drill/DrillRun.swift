@@ -1,0 +1,227 @@
+package import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// One drill: a server made from nothing, a backup restored into it, and proof of what came back, on a clock.
+package struct DrillRun: Sendable {
+    /// How a drill ended.
+    package struct Outcome: Sendable {
+        package var report: DrillReport
+        package var verdict: Verdict
+        /// Whether everything the drill made is gone again.
+        package var isCleanedUp: Bool
+        /// Whether it was asked to stop before its end.
+        package var wasInterrupted: Bool
+
+        /// 0 PASS, 1 FAIL, 2 NOT VERIFIED, 3 when clean-up failed.
+        package var exitStatus: Int32 { isCleanedUp ? verdict.exitStatus : ErrorCode.cleanupFailed.exitStatus }
+    }
+
+    let repository: Repository
+    let policy: DrillPolicy
+    /// SHA-256 of the policy's text as it was read.
+    let policyDigest: SHA256Digest
+    let settings: EffectivePolicy
+
+    package init(
+        repository: Repository, policy: DrillPolicy, policyDigest: SHA256Digest, settings: EffectivePolicy
+    ) {
+        self.repository = repository
+        self.policy = policy
+        self.policyDigest = policyDigest
+        self.settings = settings
+    }
+
+    private var environment: BackupEnvironment { repository.environment }
+
+    /// Runs the drill as a recorded run; its reports and ledger entry are in the repository when this returns.
+    package func run() async throws -> Outcome {
+        try repository.requireRegistration()
+        return try await RunLog(repository: repository).recorded(
+            .drill, settings: "\(policyDigest)", judge: Self.end
+        ) { id in
+            // The failure is declared before anything is looked at.
+            var journal = DrillJournal(id: id, clocks: environment.clocks, events: environment.events)
+            var observation = DrillObservation()
+            let directory = "\(policy.target.directory ?? scratchParent)/apex-drill-\(id.text.lowercased())"
+            var server: ScratchServer?
+            do {
+                server = try await perform(in: directory, journal: &journal, observation: &observation)
+            } catch {
+                observation.faults.append(DrillJournal.fault(error, during: journal.phase))
+                server = journal.server
+            }
+            journal.gaveUp()
+            let cleanup = await cleanUp(server, directory: directory, journal: &journal)
+            let report = try DrillRecord(
+                run: self, journal: journal, observation: observation, cleanup: cleanup, facts: journal.serverFacts
+            ).store()
+            return Outcome(
+                report: report, verdict: report.verdict, isCleanedUp: cleanup.isDone,
+                wasInterrupted: observation.faults.contains { if case .aborted = $0 { true } else { false } })
+        }
+    }
+
+    private var scratchParent: String { environment.variables["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp" }
+
+    /// A drill whose verdict is not PASS did not succeed, though it ran to its end.
+    private static func end(of outcome: Outcome) -> (RunEnd.Result, BackupError?) {
+        guard outcome.exitStatus != 0 else { return (.succeeded, nil) }
+        let code: ErrorCode =
+            !outcome.isCleanedUp ? .cleanupFailed : outcome.verdict == .fail ? .restoreFailed : .notVerified
+        return (
+            outcome.wasInterrupted ? .interrupted : .failed,
+            BackupError(
+                code, "The drill ended with \(outcome.verdict.headline).",
+                reason: outcome.report.reasons.joined(separator: "; "), remedy: "Read the report.")
+        )
+    }
+
+    private func perform(
+        in directory: String, journal: inout DrillJournal, observation: inout DrillObservation
+    ) async throws -> ScratchServer {
+        let (entry, manifest, tools) = try await journal.measure(.select) { try await select() }
+        journal.manifest = manifest
+        observation.recoveryPoint = try recoveryPoint(of: manifest, at: journal.declaredAt)
+        journal.artefacts = try Catalogue(repository).databases(of: manifest).artefacts
+        let server = try await journal.measure(.provision) {
+            try await ScratchServer.start(
+                binDirectory: tools.directory, directory: directory, options: scratchOptions())
+        }
+        journal.server = server
+        let restored = try await restore(entry, into: server, journal: &journal)
+        try await check(restored, journal: &journal, observation: &observation)
+        return server
+    }
+
+    private func select() async throws -> (CatalogueEntry, BackupManifest, ClientTools) {
+        let catalogue = Catalogue(repository)
+        let entry =
+            switch policy.source.selection {
+            case .latest: try catalogue.backup(named: "latest", kind: .logical)
+            case .oldest: try oldest(in: catalogue)
+            case .id(let id): try catalogue.backup(named: id.text, kind: .logical)
+            }
+        guard let manifest = entry.manifest else { preconditionFailure("a chosen backup has a manifest") }
+        let version = manifest.server.versionNumber
+        let bin = settings.policy.cluster.bin
+        let path = environment.variables["PATH"] ?? ""
+        let server = try await ClientTools.find(
+            ClientTools.server, forServer: version, directory: bin, searchPath: path)
+        guard server.major == manifest.server.major else {
+            throw BackupError(
+                .toolMissing, "There is no PostgreSQL \(manifest.server.major) server to drill with.",
+                reason: "the nearest is \(server.major) in \(server.directory)",
+                remedy: "Install the server package of PostgreSQL \(manifest.server.major).")
+        }
+        return (entry, manifest, server)
+    }
+
+    private func oldest(in catalogue: Catalogue) throws(BackupError) -> CatalogueEntry {
+        let all = try catalogue.backups().filter { $0.manifest?.kind == .logical }
+        guard let first = all.first else { return try catalogue.backup(named: "latest", kind: .logical) }
+        return first
+    }
+
+    private func recoveryPoint(of manifest: BackupManifest, at declared: Timestamp) throws(BackupError)
+        -> RecoveryPoint?
+    {
+        let databases = try Catalogue(repository).databases(of: manifest).databases
+        let chosen = databases.filter { policy.source.databases?.contains($0.name) ?? true }
+        return RecoveryPoint(
+            dumps: chosen.map { .init(database: $0.name, at: $0.snapshot.clock, lsn: $0.snapshot.lsn) },
+            declaredFailure: declared, clockUncertainty: .zero)
+    }
+
+    /// Socket only, archiving off, nothing preloaded, no logical replication: a drill touches nothing of the source.
+    private func scratchOptions() -> ScratchServer.Options {
+        var options = ScratchServer.Options()
+        options.configuration = [
+            "archive_mode": "off", "max_logical_replication_workers": "0", "max_wal_size": "4GB",
+            "shared_preload_libraries": "", "autovacuum": "off",
+        ].merging(policy.target.overrides) { _, given in given }
+        return options
+    }
+
+    private func restore(
+        _ entry: CatalogueEntry, into server: ScratchServer, journal: inout DrillJournal
+    ) async throws -> RestoredServer {
+        var request = RestoreRequest()
+        request.backup = entry.id.text
+        request.databases = policy.source.databases
+        request.bin = settings.policy.cluster.bin
+        request.jobs = settings.policy.jobs
+        request.spoolDirectory = scratchParent
+        let restore = LogicalRestore(
+            repository: repository, request: request, connection: server.settings.withoutDatabase)
+        let prepared = try await journal.measure(.select) { try await restore.prepare() }
+        journal.serverFacts = prepared.target.facts
+        let start = journal.elapsed
+        do {
+            let result = try await restore.run(prepared)
+            journal.add(result.phases, from: start, bytes: prepared.plan.databases.reduce(0) { $0 + $1.contentBytes })
+            await prepared.close()
+        } catch {
+            journal.phase = .restore
+            await prepared.close()
+            throw error
+        }
+        return RestoredServer(
+            repository: repository, connection: server.settings, manifest: prepared.manifest,
+            artefacts: prepared.artefacts, databases: prepared.databases, major: prepared.target.facts.major,
+            environment: environment)
+    }
+
+    /// Gating checks first: recovery ends with the last of them.
+    ///
+    /// Advisory ones follow.
+    private func check(
+        _ server: RestoredServer, journal: inout DrillJournal, observation: inout DrillObservation
+    ) async throws {
+        let secrets = settings.secrets
+        let checks = DrillChecks(server: server, secrets: secrets)
+        for (phase, isGating) in [(DrillSpan.Phase.verify, true), (.deepVerify, false)] {
+            let asked = policy.checks.filter { $0.isGating == isGating }
+            guard !asked.isEmpty else { continue }
+            try await journal.measure(phase) {
+                for check in asked {
+                    environment.events(.phase("check \(check.id)"))
+                    observation.results.append(try await checks.ask(check))
+                }
+            }
+            if isGating, observation.results.allSatisfy({ $0.outcome == .passed }) { journal.recovered() }
+        }
+    }
+
+    private func cleanUp(
+        _ server: ScratchServer?, directory: String, journal: inout DrillJournal
+    ) async -> DrillCleanup {
+        let start = journal.elapsed
+        var problems: [String] = []
+        do {
+            try await server?.destroy()
+        } catch {
+            problems.append(RunLog.describe(error).message)
+        }
+        if HostFacts.exists(directory) { problems.append("the directory \(directory) is still there") }
+        if let server, HostFacts.exists("/proc/\(server.processIdentifier)/stat") {
+            problems.append("the server process \(server.processIdentifier) is still there")
+        }
+        journal.cleanedUp(since: start)
+        return DrillCleanup(
+            isDone: problems.isEmpty,
+            proof: problems.isEmpty
+                ? [
+                    "process \(server.map { "\($0.processIdentifier)" } ?? "never started") is gone",
+                    "\(directory) is absent",
+                ]
+                : problems)
+    }
+}
+
+/// What is left of a drill's server.
+struct DrillCleanup: Sendable {
+    var isDone: Bool
+    /// What was looked at to be sure, or what is left.
+    var proof: [String]
+}

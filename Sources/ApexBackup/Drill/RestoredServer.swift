@@ -1,0 +1,86 @@
+import BackupModel
+import PostgresAccess
+
+/// What a drill's checks look at: the restored server, and what the manifest says of the backup it came from.
+struct RestoredServer: Sendable {
+    let repository: Repository
+    let connection: ConnectionSettings
+    let manifest: BackupManifest
+    let artefacts: [Artefact]
+    /// The databases that were restored, each under its own name.
+    let databases: [DatabaseRecord]
+    /// The server's major version.
+    let major: Int
+    let environment: BackupEnvironment
+
+    /// The database a check runs in: the one it names, else the only one that was restored beside `postgres`.
+    func database(for check: DrillCheck) throws(CheckImpossible) -> DatabaseRecord {
+        let names = databases.map { "'\($0.name)'" }.joined(separator: ", ")
+        if let name = check.database {
+            guard let found = databases.first(where: { $0.name == name }) else {
+                throw CheckImpossible("the database '\(name)' was not restored; there are \(names)")
+            }
+            return found
+        }
+        let own = databases.filter { $0.name != "postgres" }
+        if own.count == 1 { return own[0] }
+        if databases.count == 1 { return databases[0] }
+        throw CheckImpossible("the check names no database, and several were restored: \(names)")
+    }
+
+    /// The databases that a check covers when it names none.
+    func databases(for check: DrillCheck) throws(CheckImpossible) -> [DatabaseRecord] {
+        check.database == nil ? databases : [try database(for: check)]
+    }
+
+    /// The URL of the restored server for applications and commands; its socket asks no password.
+    func url(database: String) -> String { connection.with(database: database).redacted }
+
+    func withSession<Value: Sendable>(
+        _ database: String, _ body: (PostgresSession) async throws -> Value
+    ) async throws -> Value {
+        let session = try await PostgresSession.connect(
+            connection.with(database: database), applicationName: "apex-backup drill",
+            timeout: DumpSource.connectTimeout)
+        do {
+            let value = try await body(session)
+            await session.close()
+            return value
+        } catch {
+            await session.close()
+            throw error
+        }
+    }
+
+    func tableLines(of database: DatabaseRecord) throws(BackupError) -> [TableLine] {
+        guard let artefact = artefacts.first(where: { $0.role == .tables }) else { return [] }
+        return try StoredArtefact(artefact, of: manifest.id, in: repository).tableLines(of: database.oid)
+    }
+}
+
+/// Why a check could not be asked: nothing is proved by it, neither way.
+struct CheckImpossible: Error {
+    let reason: String
+
+    init(_ reason: String) { self.reason = reason }
+}
+
+/// The answer to a check before it is judged in time.
+struct CheckAnswer: Sendable {
+    var outcome: CheckOutcome
+    var got: CheckValue?
+    var evidence: String?
+
+    init(_ outcome: CheckOutcome, got: CheckValue? = nil, evidence: String? = nil) {
+        self.outcome = outcome
+        self.got = got
+        self.evidence = evidence
+    }
+
+    /// Passed when there are no `differences`; `got` is their number.
+    init(differences: [String], evidence: String) {
+        outcome = differences.isEmpty ? .passed : .failed(differences.prefix(10).joined(separator: "; "))
+        got = .number(String(differences.count))
+        self.evidence = evidence
+    }
+}

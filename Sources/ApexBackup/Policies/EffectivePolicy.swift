@@ -1,0 +1,135 @@
+package import BackupModel
+package import BackupStorage
+import FoundationEssentials
+package import PostgresAccess
+
+/// The settings in force: the policy file, then environment variables, then flags; later wins.
+package struct EffectivePolicy: Sendable {
+    /// What flags say.
+    package struct Flags: Sendable {
+        package var policy: String?
+        package var repository: String?
+        package var cluster: String?
+        package var url: String?
+
+        package init() {}
+    }
+
+    package let policy: BackupPolicy
+    package let environment: BackupEnvironment
+
+    private static let standardFile = "/etc/apex-backup/policy.yaml"
+
+    /// Reads the file that the flags, `APEX_BACKUP_POLICY` or the standard place name, and lays the rest over it.
+    package static func load(_ flags: Flags, environment: BackupEnvironment) throws(BackupError) -> EffectivePolicy {
+        let variables = environment.variables
+        var policy = BackupPolicy()
+        if let path = flags.policy ?? nonEmpty(variables["APEX_BACKUP_POLICY"]) {
+            policy = try read(path)
+        } else if FileManager.default.fileExists(atPath: standardFile) {
+            policy = try read(standardFile)
+        }
+        if let repository = flags.repository ?? nonEmpty(variables["APEX_BACKUP_REPOSITORY"]) {
+            policy.repositories = [repository]
+        }
+        if let name = flags.cluster ?? nonEmpty(variables["APEX_BACKUP_CLUSTER"]) { policy.name = name }
+        return EffectivePolicy(policy: policy, environment: environment, flagURL: flags.url)
+    }
+
+    /// What the file leaves out may come from the environment or flags; a command that needs it says so.
+    private static func read(_ path: String) throws(BackupError) -> BackupPolicy {
+        try BackupPolicyFile.parse(
+            try readText(path, what: "policy"), fileName: path, given: Set(BackupPolicyFile.RequiredKey.allCases))
+    }
+
+    private let flagURL: String?
+
+    private init(policy: BackupPolicy, environment: BackupEnvironment, flagURL: String?) {
+        self.policy = policy
+        self.environment = environment
+        self.flagURL = flagURL
+    }
+
+    /// The source's connection; resolved only by the commands that talk to it.
+    package func connection() throws(BackupError) -> ConnectionSettings {
+        if let flagURL { return try ConnectionSettings(parsing: flagURL) }
+        let text: String
+        if let url = policy.cluster.url {
+            text = try url.resolve(from: secrets)
+        } else if let url = Self.nonEmpty(environment.variables["APEX_DATABASE_URL"]) {
+            text = url
+        } else {
+            throw BackupError(
+                .settings, "It is not known which server to back up.",
+                reason: "neither cluster.url in the policy nor APEX_DATABASE_URL is set",
+                remedy: "Set APEX_DATABASE_URL, for example postgresql://backup@db.example.com/apex.",
+                unchanged: "Nothing was done.")
+        }
+        return try ConnectionSettings(parsing: text)
+    }
+
+    /// The place named by `restore.into`, for a restore that names none.
+    package func restorePlace() throws(BackupError) -> String? {
+        switch policy.restoreInto {
+        case .server(let reference): try reference.resolve(from: secrets)
+        case .directory(let path): path
+        case nil: nil
+        }
+    }
+
+    /// Where secret references lead.
+    var secrets: SecretSource {
+        SecretSource(
+            environment: { [variables = environment.variables] name in variables[name] },
+            readFile: { path throws(BackupError) in try Self.readText(path, what: "secret") })
+    }
+
+    package var layout: RepositoryLayout {
+        get throws(BackupError) {
+            guard let layout = RepositoryLayout(cluster: policy.name) else {
+                throw BackupError(
+                    .settings, "'\(policy.name)' cannot be the name of a cluster.",
+                    remedy: "Use 1 to 100 letters, digits, dots, dashes or underscores.", unchanged: "Nothing was done."
+                )
+            }
+            return layout
+        }
+    }
+
+    /// The storage of the repository; with `creating`, its directory is made.
+    package func storage(creating: Bool = false) throws(BackupError) -> any Storage {
+        guard let address = policy.repositories.first else {
+            throw BackupError(
+                .settings, "It is not known which repository to use.",
+                reason: "neither the policy, APEX_BACKUP_REPOSITORY nor --repository names one",
+                remedy: "Name it: --repository file:///var/lib/apex-backup.", unchanged: "Nothing was done.")
+        }
+        return try openStorage(address, creating: creating)
+    }
+
+    /// The repository, opened; it must be there.
+    package func repository() throws(BackupError) -> Repository {
+        try Repository.open(try storage(), layout: try layout, environment: environment)
+    }
+
+    package static func readText(_ path: String, what: String) throws(BackupError) -> String {
+        do {
+            let data = try Data(contentsOf: URL(filePath: path))
+            guard let text = String(validating: data, as: UTF8.self) else {
+                throw BackupError(
+                    .settings, "The \(what) file '\(path)' is not UTF-8 text.", remedy: "Save it as UTF-8.",
+                    unchanged: "Nothing was done.")
+            }
+            return text
+        } catch let error as BackupError {
+            throw error
+        } catch {
+            let reason = (error as? CocoaError)?.code == .fileReadNoSuchFile ? "no such file" : "\(error)"
+            throw BackupError(
+                .settings, "The \(what) file '\(path)' cannot be read.", reason: reason,
+                remedy: "Check the path and its permissions.", unchanged: "Nothing was done.")
+        }
+    }
+
+    private static func nonEmpty(_ text: String?) -> String? { text?.isEmpty == false ? text : nil }
+}

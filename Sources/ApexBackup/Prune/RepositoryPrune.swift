@@ -1,0 +1,179 @@
+package import BackupModel
+import BackupStorage
+
+/// Applies retention: removes what no rule keeps, and what runs that died left behind.
+///
+/// Every step is safe to repeat. A backup gets its tombstone first and no longer counts from then on; then its data
+/// goes, then its manifest, then its facts. A run that died is given up by putting `manifest.json` if absent: exactly
+/// one of that and a commit happens.
+package struct RepositoryPrune: Sendable {
+    let repository: Repository
+    let policy: RetentionPolicy
+    /// Whether an implausible clock is known to be right.
+    let trustsClock: Bool
+
+    package init(repository: Repository, policy: RetentionPolicy, trustsClock: Bool) {
+        self.repository = repository
+        self.policy = policy
+        self.trustsClock = trustsClock
+    }
+
+    /// What would be removed, and why everything else stays.
+    package struct Plan: Sendable {
+        package var retention: RetentionPlan
+        /// Backups whose removal an earlier run began.
+        package var unfinished: [RunID]
+        /// Runs without a commit: given up if their lease is stale.
+        package var leftovers: [RunID]
+        /// Run records older than ``recordsKept``.
+        package var oldRuns: [RunID]
+    }
+
+    /// What was removed.
+    package struct Result: Sendable, Codable {
+        package var removed: [RunID] = []
+        package var givenUp: [RunID] = []
+        package var stillRunning: [RunID] = []
+        package var bytes: Int64 = 0
+    }
+
+    /// Run records and the marks of runs that were given up are kept this long.
+    static let recordsKept: Duration = .seconds(400 * 86_400)
+
+    /// Plans without touching anything.
+    package func plan() throws(BackupError) -> Plan {
+        try repository.requireRegistration()
+        let entries = try Catalogue(repository).entries()
+        let now = repository.environment.clocks.wall()
+        let candidates = entries.compactMap(Self.candidate)
+        if !trustsClock, let refusal = clockRefusal(candidates, now: now) { throw refusal }
+        for entry in entries {
+            if case .unreadable(let error) = entry.content {
+                repository.environment.warn("\(error.message) It is kept: what it holds is not known.")
+            }
+        }
+        return Plan(
+            retention: policy.plan(for: candidates, at: now),
+            unfinished: entries.filter { $0.isTombstoned }.map(\.id),
+            leftovers: entries.filter { Self.isLeftover($0, now: now) }.map(\.id),
+            oldRuns: try oldRuns(now: now))
+    }
+
+    /// Plans and carries the plan out, or carries `plan` out, as a recorded run.
+    package func recorded(_ plan: Plan? = nil) async throws -> Result {
+        try await RunLog(repository: repository).recorded(.prune, settings: "\(policy)") { _ in
+            try await apply(try plan ?? self.plan())
+        }
+    }
+
+    /// Carries the plan out.
+    package func apply(_ plan: Plan) async throws -> Result {
+        var result = Result()
+        for expired in plan.retention.expired {
+            try Task.checkNotCancelled()
+            let fact = BackupFact(
+                kind: .tombstone, at: repository.environment.clocks.wall(), reason: expired.reason)
+            try repository.record(fact, of: expired.candidate.id)
+            result.bytes += try remove(expired.candidate.id)
+            result.removed.append(expired.candidate.id)
+        }
+        for id in plan.unfinished {
+            try Task.checkNotCancelled()
+            result.bytes += try remove(id)
+            result.removed.append(id)
+        }
+        for id in plan.leftovers {
+            try Task.checkNotCancelled()
+            if try await giveUp(id) {
+                result.givenUp.append(id)
+            } else {
+                result.stillRunning.append(id)
+            }
+        }
+        for id in plan.oldRuns { try removeRecord(id) }
+        try Lease.removeOldEpochs(of: .logical, in: repository)
+        return result
+    }
+
+    private static func candidate(_ entry: CatalogueEntry) -> RetentionCandidate? {
+        guard let manifest = entry.manifest else { return nil }
+        return RetentionCandidate(
+            id: entry.id, kind: manifest.kind, systemIdentifier: manifest.systemIdentifier,
+            startedAt: manifest.startedAt, isVerified: entry.state >= .verified,
+            isDamaged: entry.failedVerification != nil, isHeld: entry.hold != nil, holdReason: entry.hold?.reason)
+    }
+
+    private func clockRefusal(_ candidates: [RetentionCandidate], now: Timestamp) -> BackupError? {
+        let starts = candidates.map(\.startedAt).sorted()
+        guard let newest = starts.last else { return nil }
+        let intervals = zip(starts.dropFirst(), starts).map { $0.since($1) }.sorted()
+        let median = intervals.isEmpty ? nil : intervals[intervals.count / 2]
+        return ClockGuard.refusal(now: now, newest: newest, medianInterval: median)
+    }
+
+    /// A run without a commit, or one given up whose data or mark is still there.
+    private static func isLeftover(_ entry: CatalogueEntry, now: Timestamp) -> Bool {
+        switch entry.content {
+        case .running: !entry.isTombstoned
+        case .aborted: true
+        case .committed, .unreadable: false
+        }
+    }
+
+    /// Removes a tombstoned backup; the manifest outlives the data and the facts outlive the manifest, so that what is
+    /// left after a crash is always recognised.
+    private func remove(_ id: RunID) throws(BackupError) -> Int64 {
+        let bytes = try removeData(of: id)
+        try repository.storage.remove(repository.layout.manifest(id))
+        let facts = repository.layout.facts(id)
+        let names = try repository.storage.children(of: facts)
+        for name in names where !name.contains("-tombstone-") { try repository.storage.remove(facts.appending(name)) }
+        for name in names where name.contains("-tombstone-") { try repository.storage.remove(facts.appending(name)) }
+        return bytes
+    }
+
+    /// Removes everything of a backup but its manifest and facts.
+    private func removeData(of id: RunID) throws(BackupError) -> Int64 {
+        let folder = repository.layout.backup(id)
+        var bytes: Int64 = 0
+        for name in try repository.storage.children(of: folder) where name != "manifest.json" && name != "facts" {
+            let key = folder.appending(name)
+            bytes += try repository.storage.info(key)?.size ?? 0
+            try repository.storage.remove(key)
+        }
+        try repository.storage.removeTemporaryFiles(under: folder)
+        return bytes
+    }
+
+    /// Gives up a run that certainly no longer runs; tells whether it did.
+    private func giveUp(_ id: RunID) async throws -> Bool {
+        let catalogue = Catalogue(repository)
+        if case nil = try catalogue.document(of: id) {
+            let running = try repository.get(RunningBackup.self, at: repository.layout.running(id))
+            let lease = Lease(repository: repository, kind: .logical, epoch: running?.leaseEpoch ?? 0)
+            if running != nil, try await lease.observe() == .alive { return false }
+            let mark = AbortedRun(
+                at: repository.environment.clocks.wall(), by: repository.environment.makeRunID(),
+                reason: "its lease had no heartbeat")
+            _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(id))
+        }
+        guard case .aborted(let mark) = try catalogue.document(of: id) else { return false }
+        _ = try removeData(of: id)
+        if repository.environment.clocks.wall().since(mark.at) > Self.recordsKept {
+            try repository.storage.remove(repository.layout.manifest(id))
+        }
+        return true
+    }
+
+    private func oldRuns(now: Timestamp) throws(BackupError) -> [RunID] {
+        try RunLog(repository: repository).entries().filter { entry in
+            guard let at = entry.start?.at else { return false }
+            return now.since(at) > Self.recordsKept && entry.state != .running
+        }.map(\.id)
+    }
+
+    private func removeRecord(_ id: RunID) throws(BackupError) {
+        try repository.storage.remove(repository.layout.runEnd(id))
+        try repository.storage.remove(repository.layout.runStart(id))
+    }
+}

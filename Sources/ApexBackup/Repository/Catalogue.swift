@@ -1,0 +1,211 @@
+package import BackupModel
+import BackupStorage
+
+/// A backup, or what is left of an attempt at one, as the repository shows it.
+package struct CatalogueEntry: Sendable {
+    /// What stands behind an entry.
+    package enum Content: Sendable {
+        /// A backup.
+        case committed(BackupManifest)
+        /// Being taken now, or left by a run that died: no backup.
+        case running
+        /// Given up by prune: no backup.
+        case aborted(AbortedRun)
+        /// Its manifest cannot be believed.
+        case unreadable(BackupError)
+    }
+
+    package var id: RunID
+    package var content: Content
+    /// In the order they happened.
+    package var facts: [BackupFact]
+
+    package var manifest: BackupManifest? {
+        if case .committed(let manifest) = content, !isTombstoned { manifest } else { nil }
+    }
+
+    package var state: LadderState { manifest == nil ? .captured : .proved(by: facts) }
+
+    package var isTombstoned: Bool { facts.contains { $0.kind == .tombstone } }
+
+    /// The reason it is held, or `nil` when nothing holds it.
+    package var hold: BackupFact? {
+        let last = facts.last { $0.kind == .hold || $0.kind == .release }
+        return last?.kind == .hold ? last : nil
+    }
+
+    package func last(_ kind: BackupFact.Kind, succeeded: Bool = true) -> BackupFact? {
+        facts.last { $0.kind == kind && $0.succeeded == succeeded }
+    }
+
+    /// Whether the newest verification found it damaged.
+    package var failedVerification: BackupFact? {
+        let last = facts.last { $0.kind == .verified }
+        return last?.succeeded == false ? last : nil
+    }
+}
+
+/// All backups of a cluster.
+package struct Catalogue: Sendable {
+    package let repository: Repository
+
+    package init(_ repository: Repository) { self.repository = repository }
+
+    /// Everything under `backups/`, oldest first.
+    package func entries() throws(BackupError) -> [CatalogueEntry] {
+        var entries: [CatalogueEntry] = []
+        for name in try repository.storage.children(of: repository.layout.backups) {
+            guard let id = RunID(parsing: name) else { continue }
+            if let entry = try entry(id) { entries.append(entry) }
+        }
+        return entries
+    }
+
+    /// The committed backups, oldest first.
+    package func backups() throws(BackupError) -> [CatalogueEntry] { try entries().filter { $0.manifest != nil } }
+
+    /// The backup that the operator named, or the newest when it was `latest`.
+    package func backup(named name: String, kind: BackupKind? = nil) throws(BackupError) -> CatalogueEntry {
+        if name == "latest" { return try newest(kind: kind) }
+        guard let id = RunID(parsing: name) else {
+            throw BackupError(
+                .usage, "'\(name)' is not the name of a backup.",
+                remedy: "Names look like 20261121T020000Z-7f3a: see 'apex-backup list'.",
+                unchanged: "Nothing was changed.")
+        }
+        guard let entry = try entry(id), !entry.isTombstoned else { throw missing(name, reason: nil) }
+        switch entry.content {
+        case .committed: return entry
+        case .running: throw missing(name, reason: "that run has not committed, or was interrupted")
+        case .aborted(let run): throw missing(name, reason: "it was given up by run \(run.by): \(run.reason)")
+        case .unreadable(let error): throw error
+        }
+    }
+
+    private func newest(kind: BackupKind?) throws(BackupError) -> CatalogueEntry {
+        let all = try entries()
+        let candidates = all.filter { entry in
+            entry.manifest.map { kind == nil || $0.kind == kind } ?? false
+        }
+        guard let last = candidates.last else {
+            throw BackupError(
+                .backupMissing,
+                "There is no backup of '\(repository.layout.cluster)' in "
+                    + "'\(repository.storage.location)'.",
+                remedy: "Take one with 'apex-backup backup'; failed attempts are in 'apex-backup list --runs'.",
+                unchanged: "Nothing was changed.")
+        }
+        for entry in all where entry.id > last.id {
+            if case .unreadable(let error) = entry.content {
+                throw BackupError(
+                    .objectDamaged, "A newer backup, \(entry.id), cannot be read: \(error.message)",
+                    reason: error.reason,
+                    remedy: "Name the backup to use instead: \(last.id) is the newest that can be read.",
+                    unchanged: "Nothing was changed.")
+            }
+        }
+        return last
+    }
+
+    private func missing(_ name: String, reason: String?) -> BackupError {
+        BackupError(
+            .backupMissing,
+            "There is no backup '\(name)' of '\(repository.layout.cluster)' in "
+                + "'\(repository.storage.location)'.",
+            reason: reason, remedy: "See 'apex-backup list'.", unchanged: "Nothing was changed.")
+    }
+
+    /// The entry of `id`, or `nil` when nothing is left of it.
+    package func entry(_ id: RunID) throws(BackupError) -> CatalogueEntry? {
+        let layout = repository.layout
+        let children = try repository.storage.children(of: layout.backup(id))
+        guard !children.isEmpty else { return nil }
+        return CatalogueEntry(id: id, content: try content(of: id), facts: try facts(of: id))
+    }
+
+    private func content(of id: RunID) throws(BackupError) -> CatalogueEntry.Content {
+        do {
+            switch try document(of: id) {
+            case .committed(let manifest): return .committed(manifest)
+            case .aborted(let run): return .aborted(run)
+            case nil: return .running
+            }
+        } catch  where error.code == .objectDamaged || error.code == .repositoryNewer {
+            return .unreadable(error)
+        }
+    }
+
+    /// The manifest of `id` as it is stored, checked against its place; `nil` when there is certainly none.
+    package func document(of id: RunID) throws(BackupError) -> ManifestDocument? {
+        let key = repository.layout.manifest(id)
+        guard let bytes = try repository.storage.readAll(key, limit: Repository.largestJSON) else { return nil }
+        struct Version: Decodable { var format: Int? }
+        let json = try SelfProof.open(bytes, name: key.text)
+        let format = try RepositoryJSON.decodePlain(Version.self, from: json, name: key.text).format
+        if let format, format > BackupManifest.currentFormat {
+            throw Repository.newerFormat(format, what: "The backup \(id)")
+        }
+        let document = try RepositoryJSON.decodePlain(ManifestDocument.self, from: json, name: key.text)
+        if case .committed(let manifest) = document { try check(manifest, against: id, key: key) }
+        return document
+    }
+
+    private func check(_ manifest: BackupManifest, against id: RunID, key: ObjectKey) throws(BackupError) {
+        let problem: String? =
+            if manifest.id != id {
+                "it is the manifest of \(manifest.id)"
+            } else if manifest.cluster != repository.layout.cluster {
+                "it is a manifest of the cluster '\(manifest.cluster)'"
+            } else if let name = manifest.artefacts.lazy.compactMap(\.foreignName).first {
+                "it names '\(name)', which is no file of this backup"
+            } else {
+                nil
+            }
+        guard let problem else { return }
+        throw BackupError(
+            .objectDamaged, "The manifest '\(key)' cannot be believed.", reason: problem,
+            remedy: "Use another backup ('apex-backup list'), and find out who wrote to the repository.",
+            unchanged: "No file outside the repository was read or written.")
+    }
+
+    private func facts(of id: RunID) throws(BackupError) -> [BackupFact] {
+        let folder = repository.layout.facts(id)
+        var facts: [BackupFact] = []
+        for name in try repository.storage.children(of: folder) {
+            do {
+                if let fact = try repository.get(BackupFact.self, at: folder.appending(name)) { facts.append(fact) }
+            } catch  where error.code == .objectDamaged {
+                repository.environment.warn(error.message)
+            }
+        }
+        return facts.sorted { $0.at < $1.at }
+    }
+
+    /// The database records of a backup, wherever they are kept.
+    package func databases(of manifest: BackupManifest) throws(BackupError) -> (
+        databases: [DatabaseRecord], artefacts: [Artefact]
+    ) {
+        guard manifest.databases == nil, let list = manifest.artefact(.databases) else {
+            return (manifest.databases ?? [], manifest.artefacts)
+        }
+        var databases: [DatabaseRecord] = []
+        var artefacts = manifest.artefacts
+        for line in try StoredArtefact(list, of: manifest.id, in: repository).lines() {
+            let entry = try RepositoryJSON.decodePlain(DatabaseLine.self, from: line, name: list.name)
+            if let name = entry.artefact.foreignName {
+                throw BackupError(
+                    .objectDamaged, "The object '\(list.name)' of backup \(manifest.id) names '\(name)'.",
+                    remedy: "Use another backup.", unchanged: "Nothing was changed.")
+            }
+            databases.append(entry.database)
+            artefacts.append(entry.artefact)
+        }
+        return (databases, artefacts)
+    }
+}
+
+/// One line of the artefact with the databases of a backup with very many.
+struct DatabaseLine: Sendable, Codable {
+    var database: DatabaseRecord
+    var artefact: Artefact
+}

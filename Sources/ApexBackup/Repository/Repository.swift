@@ -1,0 +1,163 @@
+package import BackupModel
+package import BackupStorage
+import FoundationEssentials
+
+/// An opened repository, as one cluster sees it.
+package struct Repository: Sendable {
+    package let storage: any Storage
+    package let layout: RepositoryLayout
+    package let marker: RepositoryMarker
+    package let environment: BackupEnvironment
+
+    /// The most bytes that a JSON object of a repository may have: manifests have at most 64 KiB.
+    package static let largestJSON = 1 << 20
+
+    /// Opens what is there: checks the marker and its version.
+    package static func open(
+        _ storage: any Storage, layout: RepositoryLayout, environment: BackupEnvironment
+    ) throws(BackupError) -> Repository {
+        guard let bytes = try storage.readAll(RepositoryLayout.repository, limit: largestJSON) else {
+            throw BackupError(
+                .repositoryMissing, "'\(storage.location)' is not a repository: it has no repository.json.",
+                remedy: "Check the address, and that the volume is mounted. A new repository is made by "
+                    + "'apex-backup init'.",
+                unchanged: "Nothing was changed.")
+        }
+        try checkFormat(of: bytes, in: storage)
+        let marker = try RepositoryJSON.decode(
+            RepositoryMarker.self, from: bytes, name: RepositoryLayout.repository.text)
+        return Repository(storage: storage, layout: layout, marker: marker, environment: environment)
+    }
+
+    /// A newer format is refused before anything else of the object is believed.
+    private static func checkFormat(of bytes: [UInt8], in storage: any Storage) throws(BackupError) {
+        struct Version: Decodable { var format: Int }
+        let json = try SelfProof.open(bytes, name: RepositoryLayout.repository.text)
+        let version = try RepositoryJSON.decodePlain(Version.self, from: json, name: RepositoryLayout.repository.text)
+        guard version.format <= BackupManifest.currentFormat else {
+            throw newerFormat(version.format, what: "The repository '\(storage.location)'")
+        }
+    }
+
+    static func newerFormat(_ format: Int, what: String) -> BackupError {
+        BackupError(
+            .repositoryNewer,
+            "\(what) has format \(format); this apex-backup \(ToolVersion.text) reads up to "
+                + "\(BackupManifest.currentFormat).",
+            remedy: "Use a newer apex-backup.", unchanged: "Nothing was changed.")
+    }
+
+    /// Makes the repository if there is none, and registers the cluster's name; repeated, it changes nothing.
+    package static func create(
+        _ storage: any Storage, layout: RepositoryLayout, environment: BackupEnvironment
+    ) throws(BackupError) -> (repository: Repository, isNew: Bool) {
+        var isNew = false
+        if try storage.readAll(RepositoryLayout.repository, limit: largestJSON) == nil {
+            let strangers = try storage.children(of: nil)
+            guard strangers.isEmpty else {
+                throw BackupError(
+                    .repositoryMissing,
+                    "'\(storage.location)' is not empty and is not a repository: it holds '\(strangers[0])'.",
+                    remedy: "Name an empty or new place.", unchanged: "Nothing was written.")
+            }
+            let now = environment.clocks.wall()
+            let id = (0..<8).map { _ in RunID(at: now, chance: environment.chance()).text.suffix(4) }.joined()
+            let marker = RepositoryMarker(
+                format: BackupManifest.currentFormat, id: id, createdAt: now, toolVersion: environment.toolVersion)
+            isNew = try storage.putIfAbsent(RepositoryLayout.repository, try RepositoryJSON.encode(marker)) == .stored
+        }
+        let repository = try open(storage, layout: layout, environment: environment)
+        _ = try repository.put(
+            ClusterRegistration(name: layout.cluster, registeredAt: environment.clocks.wall()),
+            at: layout.registration)
+        return (repository, isNew)
+    }
+
+    /// Refuses a cluster name that `init` has not registered.
+    package func requireRegistration() throws(BackupError) {
+        guard try get(ClusterRegistration.self, at: layout.registration) == nil else { return }
+        let known = try storage.children(of: RepositoryLayout.clusters)
+        throw BackupError(
+            .clusterNotRegistered, "The cluster '\(layout.cluster)' is not registered in '\(storage.location)'.",
+            reason: known.isEmpty ? "no cluster is" : "registered are: \(known.joined(separator: ", "))",
+            remedy: "Name a registered one with --cluster, or register this one with 'apex-backup init'.",
+            unchanged: "Nothing was changed.")
+    }
+
+    /// The system identifiers that the cluster's name has had.
+    package func incarnations() throws(BackupError) -> [ClusterIncarnation] {
+        var found: [ClusterIncarnation] = []
+        for name in try storage.children(of: layout.incarnations) where name.hasSuffix(".json") {
+            if let record = try get(ClusterIncarnation.self, at: layout.incarnations.appending(name)) {
+                found.append(record)
+            }
+        }
+        return found.sorted { $0.firstSeen < $1.firstSeen }
+    }
+
+    /// Refuses a server that is not the one registered under the cluster's name.
+    package func requireIncarnation(_ systemIdentifier: String) throws(BackupError) {
+        let known = try incarnations()
+        guard !known.contains(where: { $0.systemIdentifier == systemIdentifier }) else { return }
+        throw BackupError(
+            .wrongCluster,
+            "The server has the system identifier \(systemIdentifier), which is not registered for the cluster "
+                + "'\(layout.cluster)'.",
+            reason: known.isEmpty
+                ? "no server was registered yet"
+                : "registered: \(known.map(\.systemIdentifier).joined(separator: ", "))",
+            remedy: "If this is the right server (after initdb or pg_upgrade), record it with "
+                + "'apex-backup init --new-cluster-incarnation'; otherwise check the connection or name another cluster "
+                + "with --cluster.",
+            unchanged: "No backup was taken.")
+    }
+
+    /// Records a system identifier; the same again changes nothing.
+    package func recordIncarnation(_ incarnation: ClusterIncarnation) throws(BackupError) {
+        guard let key = layout.incarnation(incarnation.systemIdentifier) else { return }
+        _ = try put(incarnation, at: key)
+    }
+
+    /// The JSON object at `key`, or `nil` when there is certainly none.
+    package func get<Value: Decodable>(_ type: Value.Type, at key: ObjectKey) throws(BackupError) -> Value? {
+        guard let bytes = try storage.readAll(key, limit: Self.largestJSON) else { return nil }
+        return try RepositoryJSON.decode(type, from: bytes, name: key.text)
+    }
+
+    /// Puts a JSON object under a name that nothing has yet; tells whether it was this one that got it.
+    package func put(_ value: some Encodable, at key: ObjectKey) throws(BackupError) -> PutOutcome {
+        try storage.putIfAbsent(key, try RepositoryJSON.encode(value))
+    }
+
+    /// Records a fact about a backup.
+    package func record(_ fact: BackupFact, of id: RunID) throws(BackupError) {
+        while try put(fact, at: layout.fact(id, fact, chance: environment.chance())) == .present {}
+    }
+}
+
+/// Opens the storage that a repository address names; with `creating`, makes the directory it needs.
+package func openStorage(_ address: String, creating: Bool) throws(BackupError) -> any Storage {
+    let storage = try storage(at: address)
+    if creating { try storage.makeRoot() }
+    return storage
+}
+
+private func storage(at address: String) throws(BackupError) -> PosixStorage {
+    if address.hasPrefix("file://") {
+        guard address.hasPrefix("file:///"), let path = URL(string: address)?.path(percentEncoded: false) else {
+            throw BackupError(
+                .settings, "The repository address '\(address)' names no absolute path.",
+                remedy: "Write file:/// and the path: file:///var/lib/apex-backup.")
+        }
+        return PosixStorage(root: path)
+    }
+    if address.hasPrefix("/") { return PosixStorage(root: address) }
+    if address.hasPrefix("s3://") {
+        throw BackupError(
+            .settings, "Repositories on S3 ('\(address)') are not supported by this version.",
+            remedy: "Use a directory: file:///var/lib/apex-backup.")
+    }
+    throw BackupError(
+        .settings, "'\(address)' is not the address of a repository.",
+        remedy: "Write file:/// and an absolute path: file:///var/lib/apex-backup.")
+}

@@ -1,0 +1,119 @@
+package import BackupModel
+import BackupStorage
+
+/// The attempts of a cluster: one record when each begins, one when it ends, so that failed and missed nights stay
+/// visible.
+package struct RunLog: Sendable {
+    let repository: Repository
+
+    package init(repository: Repository) { self.repository = repository }
+
+    /// Whether the run's records must be written before it may begin.
+    package enum Duty: Sendable {
+        /// No record, no run.
+        case required
+        /// A read-only repository must not keep anybody from restoring: the record's failure is a warning.
+        case bestEffort
+    }
+
+    /// Runs `body` as a recorded attempt.
+    package func recorded<Value: Sendable>(
+        _ operation: Operation, kind: BackupKind? = nil, settings: String, duty: Duty = .required,
+        judge: (Value) -> (RunEnd.Result, BackupError?) = { _ in (.succeeded, nil) },
+        _ body: (RunID) async throws -> Value
+    ) async throws -> Value {
+        let environment = repository.environment
+        let id = environment.makeRunID()
+        let start = RunStart(
+            id: id, operation: operation, kind: kind, at: environment.clocks.wall(), host: environment.host,
+            process: environment.process, toolVersion: environment.toolVersion,
+            settings: SHA256.digest(of: Array(settings.utf8).span))
+        try write(start, at: repository.layout.runStart(id), duty: duty)
+        let began = environment.clocks.monotonic()
+        do {
+            let value = try await body(id)
+            let (result, error) = judge(value)
+            try write(end(result, error: error, since: began), at: repository.layout.runEnd(id), duty: .bestEffort)
+            return value
+        } catch {
+            let known = (error as? BackupError) ?? Self.describe(error)
+            let result: RunEnd.Result =
+                switch known.code {
+                case .interrupted: .interrupted
+                case .leaseHeld, .pruneRefused, .clockImplausible, .toolTooOld, .wrongCluster: .refused
+                default: .failed
+                }
+            try write(end(result, error: known, since: began), at: repository.layout.runEnd(id), duty: .bestEffort)
+            throw known
+        }
+    }
+
+    /// A cancelled task was asked to stop by a signal; anything else that is not ours is told in its own words.
+    package static func describe(_ error: any Error) -> BackupError {
+        if let error = error as? BackupError { return error }
+        if error is CancellationError {
+            return BackupError(
+                .interrupted, "The run was asked to stop and did.",
+                remedy: "Start it again.", unchanged: "What was not committed does not count.")
+        }
+        return BackupError(
+            .storageFailed, "Something failed that apex-backup has no words for.", reason: "\(error)",
+            remedy: "Report this with the output of the command.")
+    }
+
+    private func end(_ result: RunEnd.Result, error: BackupError?, since began: Duration) -> RunEnd {
+        let clocks = repository.environment.clocks
+        return RunEnd(
+            at: clocks.wall(), result: result, exitStatus: error?.code.exitStatus ?? 0, error: error,
+            seconds: (clocks.monotonic() - began).seconds)
+    }
+
+    private func write(_ record: some Encodable, at key: ObjectKey, duty: Duty) throws(BackupError) {
+        do {
+            _ = try repository.put(record, at: key)
+        } catch  where duty == .bestEffort {
+            repository.environment.warn("The run record '\(key)' could not be written: \(error.message)")
+        }
+    }
+
+    /// An attempt as the catalogue shows it.
+    package struct Entry: Sendable, Codable {
+        package enum State: String, Sendable, Codable {
+            case succeeded, failed, interrupted, refused, running, unreadable
+        }
+
+        package var id: RunID
+        package var state: State
+        package var start: RunStart?
+        package var end: RunEnd?
+        package var problem: String?
+    }
+
+    /// All attempts, oldest first.
+    ///
+    /// One that neither ended nor can still be alive was interrupted.
+    package func entries() throws(BackupError) -> [Entry] {
+        var entries: [Entry] = []
+        for name in try repository.storage.children(of: repository.layout.runs) {
+            guard let id = RunID(parsing: name) else { continue }
+            do {
+                let start = try repository.get(RunStart.self, at: repository.layout.runStart(id))
+                let end = try repository.get(RunEnd.self, at: repository.layout.runEnd(id))
+                entries.append(Entry(id: id, state: try state(of: start, end), start: start, end: end))
+            } catch  where error.code == .objectDamaged {
+                entries.append(Entry(id: id, state: .unreadable, problem: error.message))
+            }
+        }
+        return entries.sorted { $0.id < $1.id }
+    }
+
+    private func state(of start: RunStart?, _ end: RunEnd?) throws(BackupError) -> Entry.State {
+        switch end?.result {
+        case .succeeded: .succeeded
+        case .failed: .failed
+        case .interrupted: .interrupted
+        case .refused: .refused
+        case nil: start.map { HostFacts.isGone($0.process, on: $0.host) } ?? true ? .interrupted : .running
+        }
+    }
+}

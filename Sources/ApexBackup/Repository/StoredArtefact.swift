@@ -1,0 +1,75 @@
+import BackupModel
+import BackupStorage
+
+/// An artefact in its repository: reads its content and proves every byte of it.
+struct StoredArtefact {
+    let artefact: Artefact
+    let backup: RunID
+    let repository: Repository
+
+    init(_ artefact: Artefact, of backup: RunID, in repository: Repository) {
+        self.artefact = artefact
+        self.backup = backup
+        self.repository = repository
+    }
+
+    /// Streams the stored bytes into `sink`, comparing each volume's size and digest, without decompressing.
+    func readStored(into sink: any ByteSink) throws(BackupError) {
+        var volumes: [(ObjectKey, StoredVolume)] = []
+        for volume in artefact.volumes {
+            guard let key = repository.layout.volume(volume.name, of: backup) else { throw foreign(volume.name) }
+            volumes.append((key, volume))
+        }
+        try readVolumes(volumes, from: repository.storage, into: sink)
+    }
+
+    /// Streams the content into `sink`, which is finished when all of it was right; its digest is compared before.
+    func readContent(
+        for purpose: DecompressionPurpose = .proof, into sink: any ByteSink
+    ) throws(BackupError) {
+        let digest = DigestSink(into: UnfinishedSink(sink))
+        let decompressor = try makeDecompressor(
+            artefact.compression, for: purpose, into: HandoffSink(into: digest, chunkSize: 1 << 20))
+        try readStored(into: decompressor)
+        try decompressor.finish()
+        guard digest.digest == artefact.contentSHA256, digest.byteCount == artefact.contentBytes else {
+            throw BackupError(
+                .objectDamaged, "The content of '\(artefact.name)' of backup \(backup) is not what was captured.",
+                reason:
+                    "SHA-256 \(digest.digest) of \(digest.byteCount) bytes, captured were \(artefact.contentSHA256) "
+                    + "of \(artefact.contentBytes)",
+                remedy: "Use another backup ('apex-backup list'); this one is damaged.")
+        }
+        try sink.finish()
+    }
+
+    /// The content's lines, for small artefacts of JSON lines.
+    func lines() throws(BackupError) -> [[UInt8]] {
+        let collected = CollectingSink(limit: 1 << 30)
+        try readContent(into: collected)
+        return collected.bytes.split(separator: UInt8(ascii: "\n")).map(Array.init)
+    }
+
+    /// The content as a script of roles and tablespaces.
+    func globals() throws(BackupError) -> GlobalsScript {
+        let text = CollectingSink(limit: 256 << 20)
+        try readContent(into: text)
+        return try GlobalsScript(parsing: text.bytes.span)
+    }
+
+    private func foreign(_ name: String) -> BackupError {
+        BackupError(
+            .objectDamaged, "Backup \(backup) names the object '\(name)', which is no file of it.",
+            remedy: "Use another backup ('apex-backup list').", unchanged: "Nothing was read or written.")
+    }
+}
+
+/// Passes bytes on, but not the end: the reader decides after its checks whether the stream may end well.
+private final class UnfinishedSink: ByteSink {
+    private let next: any ByteSink
+
+    init(_ next: any ByteSink) { self.next = next }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) { try next.write(bytes) }
+    func finish() throws(BackupError) {}
+}

@@ -1,0 +1,195 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// Looks at backup and target and says what a restore will do, or why it cannot work.
+struct RestorePlanning {
+    let restore: LogicalRestore
+    let manifest: BackupManifest
+    let chosen: [(source: DatabaseRecord, target: String)]
+    let artefacts: [Artefact]
+    let target: TargetServer
+    let failedVerification: BackupFact?
+
+    private var request: RestoreRequest { restore.request }
+    private var repository: Repository { restore.repository }
+
+    func prepare() async throws -> LogicalRestore.Prepared {
+        for artefact in artefacts {
+            try StoredArtefact(artefact, of: manifest.id, in: repository).checkSizes()
+        }
+        let tools = try await ClientTools.find(
+            forServer: max(target.facts.versionNumber, manifest.server.versionNumber), directory: request.bin,
+            searchPath: repository.environment.variables["PATH"] ?? "")
+        try await requireExtensions(of: chosen.map(\.source))
+        let globals = try await planGlobals()
+        var entries: [RestorePlan.Database] = []
+        for (source, name) in chosen { entries.append(try await plan(source, into: name)) }
+        var plan = try assemble(entries, globals: globals)
+        plan.warnings += try await leftovers(of: entries.map(\.target))
+        return LogicalRestore.Prepared(
+            plan: plan, manifest: manifest, databases: chosen.map(\.source), artefacts: artefacts, globals: globals,
+            target: target, tools: tools)
+    }
+
+    /// Names what restores that were killed have left.
+    private func leftovers(of targets: [String]) async throws -> [String] {
+        try await target.databaseNames().filter { name in
+            targets.contains { DatabaseRestore.isWorkingName(name, of: $0) }
+        }.map { "the database '\($0)' is half restored: drop it, unless another restore is running" }
+    }
+
+    /// Which databases go where.
+    ///
+    /// A URL with a name takes one: the one asked for, else the one of the same name, else the only one beside
+    /// `postgres`. A URL without a name takes all, each under its own name.
+    static func choose(
+        among databases: [DatabaseRecord], request: RestoreRequest, into name: String?
+    ) throws(BackupError) -> [(source: DatabaseRecord, target: String)] {
+        let list = databases.map { "'\($0.name)'" }.joined(separator: ", ")
+        if let wanted = request.database {
+            guard let source = databases.first(where: { $0.name == wanted }) else {
+                throw BackupError(
+                    .usage, "The backup holds no database '\(wanted)'.", reason: "it holds \(list)",
+                    remedy: "Name one of them with --database.", unchanged: "Nothing was changed.")
+            }
+            return [(source, name ?? wanted)]
+        }
+        guard let name else {
+            let wanted = request.databases ?? databases.map(\.name)
+            guard let unknown = wanted.first(where: { name in !databases.contains { $0.name == name } }) else {
+                return databases.filter { wanted.contains($0.name) }.map { ($0, $0.name) }
+            }
+            throw BackupError(
+                .usage, "The backup holds no database '\(unknown)'.", reason: "it holds \(list)",
+                remedy: "Correct the name.", unchanged: "Nothing was changed.")
+        }
+        if let same = databases.first(where: { $0.name == name }) { return [(same, name)] }
+        let own = databases.filter { $0.name != "postgres" }
+        if own.count == 1 { return [(own[0], name)] }
+        if databases.count == 1 { return [(databases[0], name)] }
+        throw BackupError(
+            .usage, "The backup holds several databases, and none is called '\(name)'.", reason: "it holds \(list)",
+            remedy: "Say which one goes into '\(name)': --database NAME.", unchanged: "Nothing was changed.")
+    }
+
+    private func requireExtensions(of databases: [DatabaseRecord]) async throws {
+        let available = try await target.availableExtensions()
+        let missing = Set(databases.flatMap { $0.extensions.map(\.name) }).subtracting(available).sorted()
+        guard missing.isEmpty else {
+            throw BackupError(
+                .targetUnsuitable, "The target server lacks the extensions \(missing.joined(separator: ", ")).",
+                reason: "pg_available_extensions does not list them, and the dump creates them",
+                remedy: "Install their packages on the target server.", unchanged: "Nothing was changed.")
+        }
+    }
+
+    /// Roles and memberships that the target lacks; none when only tables are taken.
+    private func planGlobals() async throws -> GlobalsPlan? {
+        guard request.tables.isEmpty, request.schemas.isEmpty,
+            let artefact = artefacts.first(where: { $0.role == .globals })
+        else { return nil }
+        return try StoredArtefact(artefact, of: manifest.id, in: repository).globals().plan(
+            existingRoles: try await target.roles(), existingTablespaces: try await target.tablespaces())
+    }
+
+    private func plan(_ source: DatabaseRecord, into name: String) async throws -> RestorePlan.Database {
+        let isPart = !request.tables.isEmpty || !request.schemas.isEmpty
+        if isPart, source.format == .plain {
+            throw BackupError(
+                .usage, "Parts of '\(source.name)' cannot be restored: its dump is plain SQL.",
+                remedy: "Restore the whole database under another name and copy from it.",
+                unchanged: "Nothing was changed.")
+        }
+        let action = try await action(for: name, isPart: isPart)
+        let jobs = source.format == .plain || isPart ? 1 : max(1, request.jobs ?? HostFacts.processorCount)
+        let free = try PosixStorage(root: request.spoolDirectory).freeBytes() ?? 0
+        let fits = free > source.contentBytes + source.contentBytes / 10
+        return RestorePlan.Database(
+            source: source.name, target: name, action: action, format: source.format,
+            feed: jobs > 1 && fits ? .spooled : .streamed, jobs: fits ? jobs : 1, contentBytes: source.contentBytes,
+            rows: source.rows, snapshot: source.snapshot.clock)
+    }
+
+    private func action(for name: String, isPart: Bool) async throws -> RestorePlan.Database.Action {
+        guard try await target.databaseExists(name) else { return .create }
+        if isPart { return .addTables }
+        if try await target.isEmpty(name) {
+            try await requireNoSessions(in: name)
+            return .replaceEmpty
+        }
+        guard request.overwrites else {
+            throw BackupError(
+                .targetNotEmpty, "The database '\(name)' exists on \(restore.connection.redacted) and is not empty.",
+                remedy: "Restore under another name, or replace it with --overwrite: the present database is then kept "
+                    + "under a dated name.",
+                unchanged: "Nothing was changed.")
+        }
+        try await requireNoSessions(in: name)
+        return .swap
+    }
+
+    private func requireNoSessions(in name: String) async throws {
+        guard !request.disconnects else { return }
+        let others = try await target.sessions(in: name)
+        guard others.isEmpty else { throw TargetServer.inUse(name, by: others) }
+    }
+
+    private func assemble(_ entries: [RestorePlan.Database], globals: GlobalsPlan?) throws -> RestorePlan {
+        let now = repository.environment.clocks.wall()
+        var moment: Timestamp?
+        if case .time(let asked)? = request.moment { moment = asked }
+        return RestorePlan(
+            backup: manifest.id, recoveryPoint: manifest.recoveryPoint,
+            ageSeconds: now.since(manifest.recoveryPoint).seconds, moment: moment,
+            momentDifferenceSeconds: moment.map { $0.since(manifest.recoveryPoint).seconds },
+            target: restore.connection.redacted, targetVersion: target.facts.version,
+            sourceVersion: manifest.server.version, databases: entries, rolesToCreate: globals?.rolesToCreate ?? [],
+            spoolBytes: entries.filter { $0.feed == .spooled }.map(\.contentBytes).max() ?? 0,
+            estimatedSeconds: try estimate(entries), warnings: warnings(entries, globals: globals))
+    }
+
+    /// What earlier restores of this cluster's backups took, scaled to this one's bytes.
+    private func estimate(_ entries: [RestorePlan.Database]) throws(BackupError) -> Double? {
+        let wanted = Double(entries.reduce(0) { $0 + $1.contentBytes })
+        for backup in try Catalogue(repository).backups().reversed() {
+            guard let manifest = backup.manifest, manifest.kind == .logical, manifest.totals.contentBytes > 0,
+                let seconds = backup.facts.last(where: { $0.kind == .restored && $0.succeeded && $0.reason == nil })?
+                    .seconds
+            else { continue }
+            return seconds * wanted / Double(manifest.totals.contentBytes)
+        }
+        return nil
+    }
+
+    private func warnings(_ entries: [RestorePlan.Database], globals: GlobalsPlan?) -> [String] {
+        var warnings: [String] = []
+        if let failedVerification {
+            warnings.append(
+                "the last verification of this backup failed (\(failedVerification.reason ?? "no reason recorded"))")
+        }
+        if manifest.passwordsMissing {
+            warnings.append("passwords missing: roles created from this backup have none, and cannot log in with one")
+        }
+        if manifest.server.major > target.facts.major {
+            warnings.append(
+                "the dump was taken from PostgreSQL \(manifest.server.major) and the target runs "
+                    + "\(target.facts.major): PostgreSQL does not promise that an older server takes it. What is new in "
+                    + "\(target.facts.major + 1) to \(manifest.server.major) fails (for example SET transaction_timeout "
+                    + "from 17 on), and the restore stops at the first error")
+        }
+        for tablespace in globals?.missingTablespaces ?? [] {
+            warnings.append(
+                "the tablespace '\(tablespace.name)' is missing on the target: what was in it goes to the default one")
+        }
+        for entry in entries where entry.feed == .streamed && entry.format == .custom && request.tables.isEmpty {
+            warnings.append(
+                "'\(entry.source)' is restored by one job: there is no room for a spool of "
+                    + "\(formatBytes(entry.contentBytes)) in \(request.spoolDirectory), or one job was asked for")
+        }
+        if !request.tables.isEmpty || !request.schemas.isEmpty {
+            warnings.append("indexes, constraints and triggers of single tables are not restored (pg_restore --table)")
+        }
+        return warnings
+    }
+}

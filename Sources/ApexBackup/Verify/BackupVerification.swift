@@ -1,0 +1,168 @@
+package import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// Reads a backup back and compares it with what its manifest says.
+package struct BackupVerification: Sendable {
+    /// How much is read.
+    package enum Level: String, Sendable, CaseIterable, Codable {
+        /// Every object is there and has its size.
+        case list
+        /// The stored bytes and their content have the digests of the manifest.
+        case checksum
+        /// As `checksum`, and PostgreSQL's own programs read all data of every dump.
+        case deep
+    }
+
+    /// What was found of one backup.
+    package struct Report: Sendable, Codable {
+        package var id: RunID
+        package var level: Level
+        package var problems: [BackupError]
+        package var objects: Int
+        package var bytes: Int64
+        package var seconds: Double
+        package var succeeded: Bool { problems.isEmpty }
+
+        private enum CodingKeys: String, CodingKey { case id, level, problems, objects, bytes, seconds }
+    }
+
+    let repository: Repository
+    let level: Level
+    /// A directory with PostgreSQL's programs, for `deep`.
+    let bin: String?
+
+    package init(repository: Repository, level: Level, bin: String?) {
+        self.repository = repository
+        self.level = level
+        self.bin = bin
+    }
+
+    /// Verifies the backup of that name, or all, as a recorded run.
+    package func run(_ name: String?) async throws -> [Report] {
+        try repository.requireRegistration()
+        return try await RunLog(repository: repository).recorded(
+            .verify, settings: level.rawValue, duty: .bestEffort, judge: Self.end
+        ) { _ in
+            let catalogue = Catalogue(repository)
+            let entries = try name.map { [try catalogue.backup(named: $0)] } ?? catalogue.entries()
+            var reports: [Report] = []
+            for entry in entries {
+                switch entry.content {
+                case .committed where !entry.isTombstoned, .unreadable: reports.append(try await verify(entry))
+                default: continue
+                }
+            }
+            return reports
+        }
+    }
+
+    private static func end(of reports: [Report]) -> (RunEnd.Result, BackupError?) {
+        guard let problem = reports.lazy.compactMap(\.problems.first).first else { return (.succeeded, nil) }
+        return (.failed, problem)
+    }
+
+    /// Verifies one backup and records the result as a fact, also when it is bad.
+    package func verify(_ entry: CatalogueEntry) async throws -> Report {
+        let clocks = repository.environment.clocks
+        let start = clocks.monotonic()
+        var report = Report(id: entry.id, level: level, problems: [], objects: 0, bytes: 0, seconds: 0)
+        switch entry.content {
+        case .committed(let manifest): try await inspect(manifest, &report)
+        case .unreadable(let error): report.problems.append(error)
+        case .running, .aborted: return report
+        }
+        report.seconds = (clocks.monotonic() - start).seconds
+        guard case .committed = entry.content else { return report }
+        let fact = BackupFact(
+            kind: .verified, at: clocks.wall(), succeeded: report.succeeded, level: level.rawValue,
+            reason: report.problems.first?.message, seconds: report.seconds)
+        do {
+            try repository.record(fact, of: entry.id)
+        } catch {
+            repository.environment.warn("The result could not be recorded in the repository: \(error.message)")
+        }
+        return report
+    }
+
+    private func inspect(_ manifest: BackupManifest, _ report: inout Report) async throws {
+        let artefacts: [Artefact]
+        let databases: [DatabaseRecord]
+        do {
+            (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
+        } catch {
+            report.problems.append(error)
+            return
+        }
+        for artefact in artefacts {
+            try Task.checkNotCancelled()
+            repository.environment.events(
+                .progress(subject: artefact.name, bytes: report.bytes, of: manifest.totals.storedBytes))
+            do {
+                let database = databases.first { $0.artefact == artefact.name }
+                try await check(artefact, of: manifest, database: database)
+            } catch let error as BackupError where error.code != .interrupted {
+                report.problems.append(error)
+            }
+            report.objects += artefact.volumes.count
+            report.bytes += artefact.storedBytes
+        }
+    }
+
+    private func check(_ artefact: Artefact, of manifest: BackupManifest, database: DatabaseRecord?) async throws {
+        let stored = StoredArtefact(artefact, of: manifest.id, in: repository)
+        switch level {
+        case .list: try stored.checkSizes()
+        case .deep where database?.format == .custom:
+            try await readWithPostgres(stored, version: manifest.server.versionNumber)
+        case .deep where database?.format == .plain:
+            try stored.readContent(into: InspectingSink(RowInspector(.plain)))
+        case .checksum, .deep: try stored.readContent(into: DiscardSink())
+        }
+    }
+
+    /// `pg_restore -f /dev/null` reads every block; it rejects every truncation, which `pg_restore --list` does not.
+    private func readWithPostgres(_ stored: StoredArtefact, version: Int) async throws {
+        let tools = try await ClientTools.find(
+            forServer: version, directory: bin, searchPath: repository.environment.variables["PATH"] ?? "")
+        let command = ChildCommand(
+            "\(tools.directory)/pg_restore", arguments: ["--file=/dev/null"], environment: ["LC_ALL": "C"],
+            secrets: [])
+        do {
+            try await PostgresAccess.run(command, input: .pipe) { child in
+                let input = child.takeInput(of: command)
+                try stored.readContent(into: TeeSink(input, InspectingSink(RowInspector(.custom))))
+            }.requireSuccess(of: command)
+        } catch let error as BackupError where error.code == .toolFailed {
+            throw BackupError(
+                .objectDamaged, "The dump '\(stored.artefact.name)' of backup \(stored.backup) cannot be read.",
+                reason: error.reason ?? error.message, remedy: "Use another backup ('apex-backup list').")
+        }
+    }
+}
+
+extension StoredArtefact {
+    /// Checks that every volume is there with its size.
+    func checkSizes() throws(BackupError) {
+        for volume in artefact.volumes {
+            guard let key = repository.layout.volume(volume.name, of: backup) else { continue }
+            let found = try repository.storage.info(key)
+            guard found?.size != volume.bytes else { continue }
+            throw BackupError(
+                found == nil ? .objectMissing : .objectDamaged,
+                found.map { "The object '\(key)' has \($0.size) bytes instead of \(volume.bytes)." }
+                    ?? "The object '\(key)' is missing.",
+                remedy: "Use another backup ('apex-backup list'); this one is damaged.")
+        }
+    }
+}
+
+/// An inspector as the end of a chain.
+final class InspectingSink: ByteSink {
+    private let inspector: any StreamInspector
+
+    init(_ inspector: any StreamInspector) { self.inspector = inspector }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) { try inspector.inspect(bytes) }
+    func finish() throws(BackupError) { try inspector.finish() }
+}

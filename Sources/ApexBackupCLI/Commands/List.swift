@@ -1,0 +1,80 @@
+import ApexBackup
+import ArgumentParser
+import BackupModel
+
+struct List: OperatorCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List backups and how far each is proved, or all runs.",
+        discussion: """
+            STATE climbs: committed, verified, restored, drilled. 'running', 'aborted' and 'unreadable' are no backups.
+
+            EXAMPLE
+              apex-backup list --json
+
+            EXIT STATUS
+              0 done   1 failed   64 wrong usage   78 wrong settings
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Flag(help: "List every attempt of every operation instead, also those that failed.")
+    var runs = false
+
+    @Flag(help: "Also list what is no backup: running, interrupted and given up attempts.")
+    var all = false
+
+    func execute(on console: Console) async throws -> Int32 {
+        let repository = try common.settings(console).repository()
+        try repository.requireRegistration()
+        if runs {
+            let entries = try RunLog(repository: repository).entries()
+            if console.isJSON { console.print(json: entries) } else { console.print(BackupText.runs(entries)) }
+            return 0
+        }
+        let listings = try Catalogue(repository).entries().filter { entry in
+            if all || entry.manifest != nil { return true }
+            if case .unreadable = entry.content { return true }
+            return false
+        }.map(BackupListing.init)
+        if console.isJSON { console.print(json: listings) } else { console.print(BackupText.table(listings)) }
+        return 0
+    }
+}
+
+struct Show: OperatorCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show one backup.",
+        discussion: """
+            EXAMPLE
+              apex-backup show latest
+
+            EXIT STATUS
+              0 done   1 failed   64 wrong usage   78 wrong settings
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Argument(help: "The backup's name, or latest.")
+    var backup = "latest"
+
+    func execute(on console: Console) async throws -> Int32 {
+        let repository = try common.settings(console).repository()
+        try repository.requireRegistration()
+        let catalogue = Catalogue(repository)
+        let entry = try catalogue.backup(named: backup)
+        let listing = BackupListing(entry)
+        let databases = try entry.manifest.map { try catalogue.databases(of: $0).databases } ?? []
+        if console.isJSON {
+            console.print(json: Document(backup: listing, manifest: entry.manifest, facts: entry.facts))
+        } else {
+            console.print(BackupText.details(listing, manifest: entry.manifest, databases: databases))
+        }
+        return 0
+    }
+
+    private struct Document: Encodable {
+        var backup: BackupListing
+        var manifest: BackupManifest?
+        var facts: [BackupFact]
+    }
+}

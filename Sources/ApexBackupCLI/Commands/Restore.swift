@@ -1,0 +1,176 @@
+import ApexBackup
+import ArgumentParser
+import BackupModel
+
+struct Restore: OperatorCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Restore a backup, or a dump file: plan first, then act.",
+        discussion: """
+            --to takes a moment (latest, a time with offset), a place (postgresql://…, a directory), or both in turn. A \
+            URL with a database's name restores one database into that name; without one, all, each under its own name. \
+            A URL chooses among logical backups. The plan is printed first; nothing is touched before it is complete.
+
+            EXAMPLE
+              apex-backup restore --to postgresql://restore@db.example.com/apex_check
+              apex-backup restore apex_full_20250127.sql.gz --to postgresql:///apex_old
+
+            EXIT STATUS
+              0 restored   1 failed or refused   64 wrong usage   78 wrong settings
+            """)
+
+    @OptionGroup var common: CommonOptions
+
+    @Option(name: .customLong("to"), help: "A moment or a place; may be given twice.")
+    var targets: [String] = []
+
+    @Option(help: "The moment: latest, or a time with offset.")
+    var at: String?
+
+    @Option(help: "The place: a connection URL or a directory.")
+    var into: String?
+
+    @Flag(help: "Print the plan and stop.")
+    var dryRun = false
+
+    @Flag(help: "Take the newest backup before the moment, since a dump cannot be rolled forward.")
+    var nearest = false
+
+    @Option(help: "The database of the backup to restore.")
+    var database: String?
+
+    @Option(help: "Only this table, schema.table; may be repeated.")
+    var table: [String] = []
+
+    @Option(help: "Only this schema; may be repeated.")
+    var schema: [String] = []
+
+    @Flag(help: "Replace a database that is not empty; the old one is kept under a dated name.")
+    var overwrite = false
+
+    @Option(help: "The name of the database to be replaced, typed here when nobody can be asked.")
+    var confirm: String?
+
+    @Flag(help: "End the sessions in a database that is replaced.")
+    var disconnect = false
+
+    @Flag(help: "Drop a replaced database instead of keeping it.")
+    var dropOld = false
+
+    @Option(help: "Parallel jobs of pg_restore.")
+    var jobs: Int?
+
+    @Argument(help: "The backup's name, latest, or a dump file (.sql, .sql.gz, .sql.zst, .dump).")
+    var backup = "latest"
+
+    func validate() throws {
+        if let jobs, !(1...64).contains(jobs) { throw ValidationError("--jobs takes 1 to 64.") }
+    }
+
+    func execute(on console: Console) async throws -> Int32 {
+        let named = try RestoreTarget.combine(targets + [at, into].compactMap { $0 })
+        let settings = try common.settings(console)
+        let url = try place(named.place, settings: settings)
+        if isFile { return try await restoreFile(into: url, settings: settings, console: console) }
+        let restore = try LogicalRestore(
+            repository: try settings.repository(), request: try request(moment: named.moment, settings: settings),
+            url: url)
+        let prepared = try await restore.prepare()
+        if dryRun {
+            if console.isJSON {
+                console.print(json: prepared.plan)
+            } else {
+                console.print(RestoreText.plan(prepared.plan))
+            }
+            await prepared.close()
+            return 0
+        }
+        if !console.isJSON { Console.writeError(RestoreText.plan(prepared.plan)) }
+        do {
+            try confirmReplacement(in: prepared.plan, console: console)
+            let result = try await restore.run(prepared)
+            await prepared.close()
+            if console.isJSON { console.print(json: result) } else { console.print(RestoreText.result(result)) }
+            return 0
+        } catch {
+            await prepared.close()
+            throw error
+        }
+    }
+
+    private var isFile: Bool {
+        backup != "latest" && RunID(parsing: backup) == nil
+            && (backup.contains("/") || backup.contains(".sql") || backup.hasSuffix(".dump"))
+    }
+
+    private func restoreFile(
+        into url: String, settings: EffectivePolicy, console: Console
+    ) async throws -> Int32 {
+        let restore = try DumpFileRestore(
+            path: backup, url: url, environment: settings.environment, jobs: jobs,
+            bin: settings.policy.cluster.bin)
+        let plan = try await restore.plan()
+        if dryRun {
+            if console.isJSON { console.print(json: plan) } else { console.print(RestoreText.filePlan(plan)) }
+            return 0
+        }
+        if !console.isJSON { Console.writeError(RestoreText.filePlan(plan)) }
+        let seconds = try await restore.run(plan)
+        if console.isJSON {
+            console.print(json: plan)
+        } else {
+            console.print("Restored '\(plan.database)' from \(plan.file) in \(DurationText.format(.seconds(seconds))).")
+        }
+        return 0
+    }
+
+    private func place(_ named: RestorePlace?, settings: EffectivePolicy) throws -> String {
+        switch named {
+        case .url(let url): return url
+        case .directory(let path):
+            throw BackupError(
+                .usage, "'\(path)' is a directory: it takes physical backups, which this version does not have.",
+                remedy: "Name a server: --to postgresql://…", unchanged: "Nothing was changed.")
+        case nil:
+            guard let text = try settings.restorePlace() else {
+                throw BackupError(
+                    .usage, "It is not known where to restore to.",
+                    reason: "--to names no place, and restore.into is not set in the policy",
+                    remedy: "Add --to postgresql://user@host/database.", unchanged: "Nothing was changed.")
+            }
+            return text
+        }
+    }
+
+    private func request(moment: RestoreMoment?, settings: EffectivePolicy) throws -> RestoreRequest {
+        var request = RestoreRequest()
+        request.backup = backup
+        request.moment = moment
+        request.acceptsNearest = nearest
+        request.database = database
+        request.tables = table
+        request.schemas = schema
+        request.overwrites = overwrite
+        request.disconnects = disconnect
+        request.dropsOld = dropOld
+        request.jobs = jobs ?? settings.policy.jobs
+        request.bin = settings.policy.cluster.bin
+        if let directory = settings.environment.variables["TMPDIR"], !directory.isEmpty {
+            request.spoolDirectory = directory
+        }
+        return request
+    }
+
+    /// Every database that is replaced must be named by the operator.
+    private func confirmReplacement(in plan: RestorePlan, console: Console) throws {
+        for database in plan.databases where database.action == .swap && confirm != database.target {
+            let question =
+                "This replaces the database '\(database.target)' on \(plan.target). Type its name to go on:"
+            guard confirm == nil, console.isTyped(database.target, question: question) else {
+                throw BackupError(
+                    .usage, "Replacing the database '\(database.target)' was not confirmed.",
+                    remedy: "Type its name when asked, or add --confirm \(database.target).",
+                    unchanged: "Nothing was changed.")
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+import ApexBackup
+import ArgumentParser
+import BackupModel
+import Dispatch
+import Glibc
+
+/// The program: parses arguments, runs the command on threads of its own, and ends with its exit status.
+@main
+enum EntryPoint {
+    static func main() async {
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        let status = await run(arguments)
+        exit(status)
+    }
+
+    private static func run(_ arguments: [String]) async -> Int32 {
+        let parsed: any ParsableCommand
+        do {
+            parsed = try ApexBackupCommand.parseAsRoot(arguments)
+        } catch {
+            return reportUsage(error, arguments: arguments)
+        }
+        guard let command = parsed as? any OperatorCommand else {
+            do {
+                var command = parsed
+                try command.run()
+                return 0
+            } catch {
+                return reportUsage(error, arguments: arguments)
+            }
+        }
+        return await run(command)
+    }
+
+    private static func run(_ command: any OperatorCommand) async -> Int32 {
+        let console = Console(command: command.common)
+        let task = Task(executorPreference: ThreadedExecutor.shared) {
+            do {
+                return try await command.execute(on: console)
+            } catch {
+                let known = RunLog.describe(error)
+                console.report(known)
+                return known.code.exitStatus
+            }
+        }
+        let signals = [SIGTERM, SIGINT].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { task.cancel() }
+            source.resume()
+            return source
+        }
+        defer { for source in signals { source.cancel() } }
+        return await task.value
+    }
+
+    /// Moves the example and the exit statuses, which stand in the discussion before the usage, to the end of a help.
+    private static func withExampleLast(_ help: String) -> String {
+        guard let example = help.firstRange(of: "EXAMPLE\n"), let usage = help.firstRange(of: "USAGE:"),
+            example.lowerBound < usage.lowerBound
+        else { return help }
+        var rest = String(help[usage.lowerBound...])
+        while rest.last?.isNewline == true { rest.removeLast() }
+        var last = String(help[example.lowerBound..<usage.lowerBound])
+        while last.last?.isNewline == true { last.removeLast() }
+        return "\(help[..<example.lowerBound])\(rest)\n\n\(last)"
+    }
+
+    /// Help and version go to standard output with 0; wrong arguments to standard error with 64.
+    private static func reportUsage(_ error: any Error, arguments: [String]) -> Int32 {
+        let code = ApexBackupCommand.exitCode(for: error)
+        let message = ApexBackupCommand.fullMessage(for: error)
+        if code == .success {
+            print(withExampleLast(message))
+            return 0
+        }
+        if arguments.contains("--json") {
+            let usage = BackupError(
+                .usage, ApexBackupCommand.message(for: error), remedy: "See 'apex-backup --help'.",
+                unchanged: "Nothing was done.")
+            Console.printJSON(ErrorDocument(error: usage))
+        } else {
+            Console.writeError(message)
+        }
+        return ErrorCode.usage.exitStatus
+    }
+}
+
+/// A command that operates on a repository.
+protocol OperatorCommand: ParsableCommand, Sendable {
+    /// The options every command has.
+    var common: CommonOptions { get }
+
+    /// Does what was asked and returns the exit status; what fails is thrown.
+    func execute(on console: Console) async throws -> Int32
+}
+
+/// The root of all commands.
+struct ApexBackupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apex-backup",
+        abstract: "Backs up, restores and drills PostgreSQL: a backup is worth what its last restore proved.",
+        discussion: """
+            Settings come from a policy file (--policy, APEX_BACKUP_POLICY, /etc/apex-backup/policy.yaml), then \
+            APEX_BACKUP_* variables, then flags. Without a file, APEX_DATABASE_URL and --repository are enough.
+
+            EXAMPLE
+              export APEX_DATABASE_URL=postgresql://backup@db.example.com/apex
+              apex-backup init --repository file:///var/lib/apex-backup
+              apex-backup backup --repository file:///var/lib/apex-backup
+
+            EXIT STATUS
+              0 done or PASS   1 failed or FAIL   2 NOT VERIFIED   3 clean-up failed
+              64 wrong usage   78 wrong settings
+            """,
+        version: "apex-backup \(ToolVersion.text)",
+        subcommands: [
+            Init.self, Backup.self, List.self, Show.self, Verify.self, Restore.self, Prune.self, Hold.self,
+            Release.self, Drill.self,
+        ])
+}

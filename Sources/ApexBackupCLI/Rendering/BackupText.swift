@@ -1,0 +1,85 @@
+import ApexBackup
+import BackupModel
+
+/// Backups as people read them.
+enum BackupText {
+    static func summary(_ manifest: BackupManifest) -> String {
+        let totals = manifest.totals
+        var lines = [
+            "Backup \(manifest.id) committed: \(totals.databases) databases, \(totals.tables) tables, \(totals.rows) rows, "
+                + "\(formatBytes(totals.contentBytes)) in \(formatBytes(totals.storedBytes)), "
+                + "\(DurationText.format(manifest.duration)). Recovery point \(manifest.recoveryPoint.readable)."
+        ]
+        lines += manifest.warnings.map { "Warning: \($0)" }
+        return lines.joined(separator: "\n")
+    }
+
+    static func table(_ listings: [BackupListing]) -> String {
+        guard !listings.isEmpty else { return "There are no backups. Take one with 'apex-backup backup'." }
+        var table = TextTable(header: [
+            "BACKUP", "KIND", "STATE", "RECOVERY POINT", "CONTENT", "STORED", "TOOK", "RATE", "NOTES",
+        ])
+        for item in listings {
+            table.rows.append([
+                item.id.text, item.kind, item.state, item.recoveryPoint?.readable ?? "-",
+                item.contentBytes.map(formatBytes) ?? "-", item.storedBytes.map(formatBytes) ?? "-",
+                item.seconds.map { DurationText.format(.seconds($0)) } ?? "-",
+                item.bytesPerSecond.map { "\(formatBytes($0))/s" } ?? "-", notes(item),
+            ])
+        }
+        return table.text
+    }
+
+    private static func notes(_ item: BackupListing) -> String {
+        var notes = item.warnings
+        if let held = item.held { notes.insert("held: \(held)", at: 0) }
+        return notes.joined(separator: "; ")
+    }
+
+    static func details(_ item: BackupListing, manifest: BackupManifest?, databases: [DatabaseRecord]) -> String {
+        var lines = [
+            "Backup          \(item.id)", "Kind            \(item.kind)", "State           \(item.state)",
+        ]
+        func add(_ name: String, _ value: String?) {
+            guard let value else { return }
+            lines.append(name + String(repeating: " ", count: max(1, 16 - name.count)) + value)
+        }
+        add("Recovery point", item.recoveryPoint?.readable)
+        add("Took", item.seconds.map { DurationText.format(.seconds($0)) })
+        add("Content", item.contentBytes.map(formatBytes))
+        add("Stored", item.storedBytes.map(formatBytes))
+        add("Server", item.serverVersion.map { "PostgreSQL \($0), system identifier \(item.systemIdentifier ?? "-")" })
+        add("Tools", manifest?.tools.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
+        add("Verified", item.verifiedAt?.readable ?? "never")
+        add("Restored", item.restoredAt?.readable ?? "never")
+        add("Drilled", item.drilledAt?.readable ?? "never")
+        add("Held", item.held)
+        for warning in item.warnings { add("Warning", warning) }
+        for database in databases {
+            lines.append(
+                "Database        '\(database.name)': \(database.rows) rows in \(database.tables) tables, "
+                    + "\(formatBytes(database.contentBytes)), as of \(database.snapshot.clock.readable), LSN "
+                    + "\(database.snapshot.lsn), extensions "
+                    + database.extensions.map { "\($0.name) \($0.version)" }.joined(separator: ", "))
+        }
+        for artefact in manifest?.artefacts ?? [] {
+            lines.append(
+                "File            \(artefact.name): \(formatBytes(artefact.storedBytes)), content SHA-256 "
+                    + "\(artefact.contentSHA256)")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    static func runs(_ entries: [RunLog.Entry]) -> String {
+        guard !entries.isEmpty else { return "There are no runs." }
+        var table = TextTable(header: ["RUN", "OPERATION", "STATE", "STARTED", "TOOK", "HOST", "REASON"])
+        for entry in entries {
+            table.rows.append([
+                entry.id.text, entry.start?.operation.rawValue ?? "-", entry.state.rawValue,
+                entry.start?.at.readable ?? "-", entry.end.map { DurationText.format(.seconds($0.seconds)) } ?? "-",
+                entry.start?.host ?? "-", entry.end?.error?.message ?? entry.problem ?? "",
+            ])
+        }
+        return table.text
+    }
+}

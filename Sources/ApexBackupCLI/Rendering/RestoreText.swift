@@ -1,0 +1,66 @@
+import ApexBackup
+import BackupModel
+
+/// Restore plans and results as people read them.
+enum RestoreText {
+    static func plan(_ plan: RestorePlan) -> String {
+        var lines = [
+            "Plan: restore backup \(plan.backup) into \(plan.target)",
+            "  recovery point  \(plan.recoveryPoint.readable), \(DurationText.format(.seconds(plan.ageSeconds))) ago; what "
+                + "was written since is not in it",
+            "  versions        dump from PostgreSQL \(plan.sourceVersion), target \(plan.targetVersion)",
+        ]
+        if let moment = plan.moment, let difference = plan.momentDifferenceSeconds, difference > 0 {
+            lines.append(
+                "  moment          asked for \(moment.readable): this is \(DurationText.format(.seconds(difference))) earlier"
+            )
+        }
+        for database in plan.databases {
+            lines.append(
+                "  database        '\(database.source)' → '\(database.target)': \(describe(database.action)); "
+                    + "\(formatBytes(database.contentBytes)), \(database.rows) rows, \(database.feed.rawValue), "
+                    + "\(database.jobs) jobs")
+        }
+        if !plan.rolesToCreate.isEmpty {
+            lines.append("  roles to create \(plan.rolesToCreate.joined(separator: ", "))")
+        }
+        if plan.spoolBytes > 0 { lines.append("  spool           \(formatBytes(plan.spoolBytes)) for a time") }
+        lines.append(
+            "  will take       "
+                + (plan.estimatedSeconds.map {
+                    "about \(DurationText.format(.seconds($0))), judged by the last restore"
+                }
+                    ?? "unknown: no restore of this cluster was recorded yet"))
+        lines += plan.warnings.map { "  warning         \($0)" }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func describe(_ action: RestorePlan.Database.Action) -> String {
+        switch action {
+        case .create: "is created"
+        case .replaceEmpty: "exists and is empty, is replaced"
+        case .swap: "EXISTS AND HOLDS DATA: is replaced once the restored one is proved"
+        case .addTables: "exists, the tables are added in one transaction"
+        }
+    }
+
+    static func result(_ result: RestoreResult) -> String {
+        var lines = result.databases.map { database in
+            "Restored '\(database.name)': \(database.rows) rows in \(database.tables) tables, as many as were captured."
+                + (database.keptAs.map { " The database that had this name is kept as '\($0)'." } ?? "")
+        }
+        let phases = result.phases.map { "\($0.name) \(DurationText.format(.seconds($0.seconds)))" }
+        lines.append("Took \(DurationText.format(.seconds(result.seconds))): \(phases.joined(separator: ", ")).")
+        return lines.joined(separator: "\n")
+    }
+
+    static func filePlan(_ plan: DumpFileRestore.Plan) -> String {
+        var lines = [
+            "Plan: restore the file \(plan.file) into a new database '\(plan.database)' on \(plan.target)",
+            "  format          \(plan.format.rawValue), \(plan.compression)",
+            "  size            \(formatBytes(plan.bytes))",
+        ]
+        lines += plan.warnings.map { "  warning         \($0)" }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,54 @@
+/// Up to which moment the restored data reach, and how far that is before the declared failure.
+package struct RecoveryPoint: Sendable, Hashable {
+    /// What the moment rests on.
+    package enum Basis: String, Sendable, Hashable, Codable {
+        /// The clock read in the snapshot that a dump was taken from.
+        case dumpSnapshot = "dump snapshot"
+    }
+
+    /// The snapshot that one database was dumped from.
+    package struct Snapshot: Sendable, Hashable {
+        /// The database.
+        package var database: String
+        /// The server's clock in it.
+        package var at: Timestamp
+        /// The WAL position in it.
+        package var lsn: LogSequenceNumber?
+
+        /// Makes a snapshot.
+        package init(database: String, at: Timestamp, lsn: LogSequenceNumber? = nil) {
+            self.database = database
+            self.at = at
+            self.lsn = lsn
+        }
+    }
+
+    /// The time between ``covered`` and the declared failure: what would have been lost.
+    package var actual: Duration
+    /// How far the true value may be from ``actual``, to either side.
+    package var uncertainty: Duration
+    /// What it rests on.
+    package var basis: Basis
+    /// All that was committed before this moment is there.
+    package var covered: Timestamp
+    /// The database whose snapshot it is.
+    package var database: String?
+    /// The WAL position at that moment.
+    package var lsn: LogSequenceNumber?
+
+    /// The recovery point of dumps, which is their oldest snapshot; `nil` if there is none.
+    ///
+    /// A snapshot after the declared failure can only come from clocks that differ: nothing was lost then, and the
+    /// difference is added to the uncertainty. `clockUncertainty` says how far the server's and the drill's clocks may
+    /// have been apart.
+    package init?(dumps snapshots: [Snapshot], declaredFailure: Timestamp, clockUncertainty: Duration) {
+        guard let oldest = snapshots.min(by: { $0.at < $1.at }) else { return nil }
+        let age = declaredFailure.since(oldest.at)
+        actual = max(age, .zero)
+        uncertainty = clockUncertainty + max(.zero - age, .zero)
+        basis = .dumpSnapshot
+        covered = oldest.at
+        database = oldest.database
+        lsn = oldest.lsn
+    }
+}

@@ -1,0 +1,38 @@
+/// One entry of an archive's table of contents.
+package struct ArchiveEntry: Sendable, Hashable {
+    /// The number by which data blocks refer to the entry.
+    package var dumpID: Int32
+    /// What it is, for example `TABLE DATA` or `EXTENSION`.
+    package var description: String
+    /// The schema it is in; empty for what is in none.
+    package var namespace: String
+    /// Its name.
+    package var tag: String
+    /// The role that owns it; empty where none is named.
+    package var owner: String
+
+    package init(dumpID: Int32, description: String, namespace: String, tag: String, owner: String) {
+        self.dumpID = dumpID
+        self.description = description
+        self.namespace = namespace
+        self.tag = tag
+        self.owner = owner
+    }
+}
+
+/// What the header and the table of contents of a custom-format archive say.
+package struct ArchiveContents: Sendable, Hashable {
+    /// The database that was dumped.
+    package internal(set) var database = ""
+    /// The version of the server, as it was written: `15.20 (Debian 15.20-0+deb12u1)`.
+    package internal(set) var serverVersion = ""
+    /// The version of the pg_dump that wrote the archive.
+    package internal(set) var dumpVersion = ""
+    /// Entries for table data and extensions, in the archive's order; all others are only counted.
+    package internal(set) var entries: [ArchiveEntry] = []
+    /// How many entries there are of each description.
+    package internal(set) var counts: [String: Int] = [:]
+
+    /// Dump ids of all entries that have data in the archive: table data and large objects.
+    var withData: Set<Int32> = []
+}

@@ -1,0 +1,164 @@
+/// What a backup consists of.
+///
+/// Its presence in the repository, put last and only once, is the commit.
+///
+/// At most 64 KiB of JSON: what grows with the number of tables lives in artefacts it names.
+public struct BackupManifest: Sendable, Hashable, Codable {
+    /// The format version this program writes, and the newest it reads.
+    public static let currentFormat = 1
+
+    /// The version of the repository format.
+    public var format = Self.currentFormat
+    /// The backup's name, also the name of the run that made it.
+    public var id: RunID
+    /// The name of the cluster it was taken of.
+    public var cluster: String
+    /// The identifier that `initdb` gave the cluster.
+    public var systemIdentifier: String
+    /// Whether it holds dumps or files.
+    public var kind: BackupKind
+    /// When the backup began.
+    public var startedAt: Timestamp
+    /// When the last artefact was durable.
+    public var finishedAt: Timestamp
+    /// The moment to which a restore of the whole backup leads back: for dumps, the oldest of the snapshots.
+    public var recoveryPoint: Timestamp
+    /// The server as it was found.
+    public var server: ServerFacts
+    /// Versions of the programs that took part, by name.
+    public var tools: [String: String]
+    /// Sums over all artefacts and databases.
+    public var totals: BackupTotals
+    /// The databases, or `nil` when they are in the artefact of role ``Artefact/Role/databases``.
+    public var databases: [DatabaseRecord]?
+    /// The stored files, or only those that hold the rest of them when there are more than fifty databases.
+    public var artefacts: [Artefact]
+    /// Whether roles were dumped without their passwords.
+    public var passwordsMissing: Bool
+    /// What an operator should know before relying on this backup.
+    public var warnings: [String]
+    /// How long each phase took, in seconds, in order.
+    public var phases: [PhaseDuration]
+    /// The settings that shaped it, without secrets.
+    public var settings: [String: String]
+    /// SHA-256 of the manifest of the backup before it in the repository, if there is one.
+    public var previousManifest: SHA256Digest?
+
+    /// Makes a manifest from its parts.
+    public init(
+        id: RunID, cluster: String, systemIdentifier: String, kind: BackupKind, startedAt: Timestamp,
+        finishedAt: Timestamp, recoveryPoint: Timestamp, server: ServerFacts, tools: [String: String],
+        totals: BackupTotals, databases: [DatabaseRecord]?, artefacts: [Artefact], passwordsMissing: Bool,
+        warnings: [String], phases: [PhaseDuration], settings: [String: String], previousManifest: SHA256Digest?
+    ) {
+        self.id = id
+        self.cluster = cluster
+        self.systemIdentifier = systemIdentifier
+        self.kind = kind
+        self.startedAt = startedAt
+        self.finishedAt = finishedAt
+        self.recoveryPoint = recoveryPoint
+        self.server = server
+        self.tools = tools
+        self.totals = totals
+        self.databases = databases
+        self.artefacts = artefacts
+        self.passwordsMissing = passwordsMissing
+        self.warnings = warnings
+        self.phases = phases
+        self.settings = settings
+        self.previousManifest = previousManifest
+    }
+
+    /// How long the backup took.
+    public var duration: Duration { finishedAt.since(startedAt) }
+
+    /// The artefact of `role`, when there is just one of it.
+    public func artefact(_ role: Artefact.Role) -> Artefact? { artefacts.first { $0.role == role } }
+}
+
+/// Sums over a whole backup.
+public struct BackupTotals: Sendable, Hashable, Codable {
+    /// Bytes of content: what a restore reads.
+    public var contentBytes: Int64
+    /// Bytes in the repository.
+    public var storedBytes: Int64
+    /// The number of databases.
+    public var databases: Int
+    /// The number of tables with data.
+    public var tables: Int
+    /// The number of rows in them.
+    public var rows: Int64
+
+    /// Makes the sums.
+    public init(contentBytes: Int64, storedBytes: Int64, databases: Int, tables: Int, rows: Int64) {
+        self.contentBytes = contentBytes
+        self.storedBytes = storedBytes
+        self.databases = databases
+        self.tables = tables
+        self.rows = rows
+    }
+}
+
+/// How long one phase of a run took.
+public struct PhaseDuration: Sendable, Hashable, Codable {
+    /// The phase.
+    public var name: String
+    /// Its length on a monotonic clock.
+    public var seconds: Double
+
+    /// Makes a phase of a length.
+    public init(name: String, seconds: Double) {
+        self.name = name
+        self.seconds = seconds
+    }
+}
+
+/// What stands under the name `manifest.json`: a committed backup, or the mark that the run was given up.
+///
+/// Commit and abort are the same key, put if absent, so that exactly one of them happens.
+public enum ManifestDocument: Sendable, Hashable, Codable {
+    /// The backup is there.
+    case committed(BackupManifest)
+    /// The run was given up by prune; nothing of it counts.
+    case aborted(AbortedRun)
+
+    private enum CodingKeys: String, CodingKey { case aborted }
+
+    /// Reads either form.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if let aborted = try container.decodeIfPresent(AbortedRun.self, forKey: .aborted) {
+            self = .aborted(aborted)
+        } else {
+            self = .committed(try BackupManifest(from: decoder))
+        }
+    }
+
+    /// Writes the form it is.
+    public func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .committed(let manifest): try manifest.encode(to: encoder)
+        case .aborted(let run):
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(run, forKey: .aborted)
+        }
+    }
+}
+
+/// Why and when a run was given up.
+public struct AbortedRun: Sendable, Hashable, Codable {
+    /// When it was given up.
+    public var at: Timestamp
+    /// The run that did it.
+    public var by: RunID
+    /// Why.
+    public var reason: String
+
+    /// Makes the mark.
+    public init(at: Timestamp, by: RunID, reason: String) {
+        self.at = at
+        self.by = by
+        self.reason = reason
+    }
+}

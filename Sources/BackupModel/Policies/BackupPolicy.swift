@@ -1,0 +1,154 @@
+/// What to back up, where to, how, and for how long to keep it: the settings of one cluster.
+///
+/// Everything but ``cluster`` and ``repositories`` has a default; those two may also come from the environment or the
+/// command line.
+package struct BackupPolicy: Sendable, Hashable {
+    /// The name of the policy, which is the cluster's name in the repository.
+    package var name = "apex"
+    /// The server.
+    package var cluster = ClusterSettings()
+    /// Locations of the repository: a `file://` URL or an absolute path.
+    package var repositories: [String] = []
+    /// How dumps are taken.
+    package var logical = LogicalSettings()
+    /// How base backups are taken.
+    package var physical = PhysicalSettings()
+    /// The number of databases dumped, or jobs restored, at once; `nil` chooses by the machine.
+    package var jobs: Int?
+    /// The most memory an operation may use, in bytes; `nil` chooses by the operation.
+    package var memory: Int64?
+    /// Which backups are kept.
+    package var retention = RetentionPolicy(minimum: 2, days: 30)
+    /// For how long every moment must stay restorable from physical backups.
+    package var retentionWindow: Duration = .seconds(7 * 86_400)
+    /// Whether a successful backup is followed by a prune.
+    package var prunesAfterBackup = false
+    /// The passphrase and key file of an encrypted repository.
+    package var encryption = EncryptionSettings()
+    /// What recovery must achieve.
+    package var objectives = RecoveryObjectives()
+    /// The place to which `restore` goes when none is given.
+    package var restoreInto: RestorePlace?
+
+    /// The policy that holds without a file.
+    package init() {}
+}
+
+extension BackupPolicy {
+    /// The server and the programs that match it.
+    package struct ClusterSettings: Sendable, Hashable {
+        /// How the server is reached; `nil` when the environment or the command line says it.
+        package var url: ConnectionReference?
+        /// The folder of `pg_dump`, or `nil` to find it.
+        package var bin: String?
+
+        /// The settings of no server yet.
+        package init() {}
+    }
+
+    /// A choice of databases.
+    package enum DatabaseChoice: Sendable, Hashable {
+        /// Every database that allows connections and is no template.
+        case all
+        /// These.
+        case named([String])
+    }
+
+    /// How dumps are taken.
+    package struct LogicalSettings: Sendable, Hashable {
+        /// How a dump is checked while it is taken.
+        package enum DumpVerification: String, Sendable, Hashable, CaseIterable {
+            /// `pg_restore` reads all of it.
+            case full
+            /// `pg_restore --list` reads its table of contents.
+            case list
+        }
+
+        /// Where row counts come from.
+        package enum RowCounts: String, Sendable, Hashable, CaseIterable {
+            /// They are counted in the captured stream.
+            case stream
+            /// The server counts too, in the same snapshot; a difference is an error.
+            case server
+        }
+
+        /// The databases to dump.
+        package var databases = DatabaseChoice.all
+        /// Databases left out of them.
+        package var exclude: [String] = []
+        /// The format of the dumps.
+        package var format = DumpFormat.custom
+        /// How they are compressed.
+        package var compression = Compression.gzip(level: 1)
+        /// How they are checked while they are taken.
+        package var verifyDump = DumpVerification.full
+        /// Where row counts come from.
+        package var counts = RowCounts.stream
+        /// Whether roles, memberships and tablespaces are dumped too.
+        package var globals = true
+
+        /// The defaults.
+        package init() {}
+    }
+
+    /// How base backups are taken.
+    package struct PhysicalSettings: Sendable, Hashable {
+        /// How soon the starting checkpoint is made.
+        package enum Checkpoint: String, Sendable, Hashable, CaseIterable {
+            /// At once.
+            case fast
+            /// Spread out as PostgreSQL's settings say.
+            case spread
+        }
+
+        /// How the WAL that a base backup needs is captured.
+        package enum WALCapture: String, Sendable, Hashable, CaseIterable {
+            /// Over a second connection while the backup runs.
+            case stream
+            /// From the archive.
+            case archive
+        }
+
+        /// How files are compressed.
+        package var compression = Compression.zstd(level: 1)
+        /// How soon the starting checkpoint is made.
+        package var checkpoint = Checkpoint.fast
+        /// The most bytes a second that are read from the server, or `nil` for no limit.
+        package var maxRate: Int64?
+        /// How its WAL is captured.
+        package var wal = WALCapture.stream
+
+        /// The defaults.
+        package init() {}
+    }
+
+    /// Where the keys of an encrypted repository are kept.
+    package struct EncryptionSettings: Sendable, Hashable {
+        /// The passphrase.
+        package var passphrase: SecretReference?
+        /// The key file.
+        package var keyFile: SecretReference?
+
+        /// No encryption.
+        package init() {}
+    }
+
+    /// What recovery must achieve.
+    package struct RecoveryObjectives: Sendable, Hashable {
+        /// The longest time from the failure to the recovered service.
+        package var rto: Duration = .seconds(4 * 3600)
+        /// The longest time before the failure whose data may be lost.
+        package var rpo: Duration = .seconds(15 * 60)
+
+        /// The runbooks' objectives.
+        package init() {}
+    }
+
+    /// Where a restore goes.
+    package enum RestorePlace: Sendable, Hashable {
+        /// A server.
+        case server(ConnectionReference)
+        /// A directory.
+        case directory(String)
+    }
+}

@@ -1,0 +1,128 @@
+/// Where every object of a repository lives; nothing else builds keys.
+public struct RepositoryLayout: Sendable, Hashable {
+    /// The cluster's name, one safe component.
+    public let cluster: String
+
+    /// The object that makes a folder a repository.
+    package static let repository = ObjectKey("repository.json")
+    /// The folder of all clusters.
+    package static let clusters = ObjectKey("clusters")
+
+    /// Returns `nil` unless `cluster` is 1…100 characters of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
+    public init?(cluster: String) {
+        let allowed = cluster.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+                true
+            default: false
+            }
+        }
+        guard allowed, (1...100).contains(cluster.utf8.count), let first = cluster.first,
+            first.isLetter || first.isNumber
+        else { return nil }
+        self.cluster = cluster
+    }
+
+    package var root: ObjectKey { ObjectKey("clusters", cluster) }
+    package var registration: ObjectKey { root.appending("cluster.json") }
+    package var incarnations: ObjectKey { root.appending("incarnations") }
+    package func incarnation(_ systemIdentifier: String) -> ObjectKey? {
+        ObjectKey(parsing: "\(incarnations.text)/\(systemIdentifier).json")
+    }
+
+    package var runs: ObjectKey { root.appending("runs") }
+    package func run(_ id: RunID) -> ObjectKey { runs.appending(id.text) }
+    package func runStart(_ id: RunID) -> ObjectKey { run(id).appending("start.json") }
+    package func runEnd(_ id: RunID) -> ObjectKey { run(id).appending("end.json") }
+
+    package func leases(_ kind: BackupKind) -> ObjectKey { root.appending("lease").appending(kind.rawValue) }
+
+    package var backups: ObjectKey { root.appending("backups") }
+    package func backup(_ id: RunID) -> ObjectKey { backups.appending(id.text) }
+    package func running(_ id: RunID) -> ObjectKey { backup(id).appending("running.json") }
+    package func manifest(_ id: RunID) -> ObjectKey { backup(id).appending("manifest.json") }
+    package func facts(_ id: RunID) -> ObjectKey { backup(id).appending("facts") }
+    package func fact(_ id: RunID, _ fact: BackupFact, chance: UInt16) -> ObjectKey {
+        let name = "\(fact.at.compact)-\(fact.kind.rawValue)-\(RunID(at: fact.at, chance: chance).text.suffix(4)).json"
+        return facts(id).appending(name)
+    }
+    /// The key of a stored volume, or `nil` when its name does not belong in a backup's folder.
+    package func volume(_ name: String, of id: RunID) -> ObjectKey? {
+        ObjectKey.isSafeComponent(name) ? backup(id).appending(name) : nil
+    }
+
+    package var drills: ObjectKey { root.appending("drills") }
+    package func drill(_ id: RunID) -> ObjectKey { drills.appending(id.text) }
+    package var drillLedger: ObjectKey { drills.appending("ledger") }
+    /// Ledger entries have numbers of eight digits, so that their names sort.
+    package func drillLedgerEntry(_ number: Int) -> ObjectKey {
+        let digits = String(number)
+        return drillLedger.appending(String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".json")
+    }
+}
+
+/// `repository.json`: what makes a folder or bucket a repository.
+public struct RepositoryMarker: Sendable, Hashable, Codable {
+    /// The version of the repository format.
+    public var format: Int
+    /// An identifier of its own, 32 hexadecimal digits.
+    public var id: String
+    /// When it was made.
+    public var createdAt: Timestamp
+    /// The version of this program that made it.
+    public var toolVersion: String
+
+    /// Makes the marker.
+    public init(format: Int, id: String, createdAt: Timestamp, toolVersion: String) {
+        self.format = format
+        self.id = id
+        self.createdAt = createdAt
+        self.toolVersion = toolVersion
+    }
+}
+
+/// `cluster.json`: the registration of a cluster's name.
+public struct ClusterRegistration: Sendable, Hashable, Codable {
+    /// The name.
+    public var name: String
+    /// When it was registered.
+    public var registeredAt: Timestamp
+
+    /// Makes the registration.
+    public init(name: String, registeredAt: Timestamp) {
+        self.name = name
+        self.registeredAt = registeredAt
+    }
+}
+
+/// `incarnations/<system-id>.json`: a system identifier that the cluster's name has had.
+public struct ClusterIncarnation: Sendable, Hashable, Codable {
+    /// The identifier that `initdb` made.
+    public var systemIdentifier: String
+    /// PostgreSQL's major version.
+    public var major: Int
+    /// When it was first seen.
+    public var firstSeen: Timestamp
+
+    /// Makes the record.
+    public init(systemIdentifier: String, major: Int, firstSeen: Timestamp) {
+        self.systemIdentifier = systemIdentifier
+        self.major = major
+        self.firstSeen = firstSeen
+    }
+}
+
+/// `running.json`: a backup in progress.
+public struct RunningBackup: Sendable, Hashable, Codable {
+    /// The lease under which it runs.
+    public var leaseEpoch: Int
+    /// The backup whose stored data it may reuse, if any.
+    public var baseline: RunID?
+
+    /// Makes the record.
+    public init(leaseEpoch: Int, baseline: RunID?) {
+        self.leaseEpoch = leaseEpoch
+        self.baseline = baseline
+    }
+}

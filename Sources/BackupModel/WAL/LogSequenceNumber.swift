@@ -1,0 +1,45 @@
+/// A position in the write-ahead log, as PostgreSQL prints it: two hexadecimal numbers, `16/B374D848`.
+public struct LogSequenceNumber: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// The byte position since the beginning of the log.
+    public var position: UInt64
+
+    /// The position `position` bytes after the beginning of the log.
+    public init(position: UInt64) { self.position = position }
+
+    /// Returns `nil` unless `text` is two hexadecimal numbers of one to eight digits with a slash between them.
+    public init?(parsing text: some StringProtocol) {
+        let halves = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard halves.count == 2, halves.allSatisfy({ (1...8).contains($0.utf8.count) && $0.allSatisfy(\.isHexDigit) }),
+            let high = UInt32(halves[0], radix: 16), let low = UInt32(halves[1], radix: 16)
+        else { return nil }
+        position = UInt64(high) << 32 | UInt64(low)
+    }
+
+    /// PostgreSQL's form.
+    public var description: String {
+        let high = String(position >> 32, radix: 16, uppercase: true)
+        let low = String(position & 0xFFFF_FFFF, radix: 16, uppercase: true)
+        return "\(high)/\(low)"
+    }
+
+    /// Whether `lhs` is before `rhs`.
+    public static func < (lhs: Self, rhs: Self) -> Bool { lhs.position < rhs.position }
+}
+
+extension LogSequenceNumber: Codable {
+    /// Reads PostgreSQL's form.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let value = Self(parsing: text) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not an LSN")
+        }
+        self = value
+    }
+
+    /// Writes PostgreSQL's form.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

@@ -1,0 +1,85 @@
+package import BackupModel
+
+/// One object of a repository, as a listing shows it.
+package struct ObjectInfo: Sendable, Hashable {
+    package let key: ObjectKey
+    /// The size of the stored object.
+    package let size: Int64
+
+    package init(key: ObjectKey, size: Int64) {
+        self.key = key
+        self.size = size
+    }
+}
+
+/// What became of a put-if-absent.
+package enum PutOutcome: Sendable, Hashable {
+    /// The object was not there and now is, with the given bytes.
+    case stored
+    /// The name was taken; what is there was not touched.
+    case present
+}
+
+/// A place that keeps named objects, none of which ever changes.
+///
+/// Every implementation promises:
+/// - **Atomic:** an object is either absent or whole, even after a crash while it is written. Of several writers of one
+///   name exactly one succeeds, and the others are told so.
+/// - **Durable:** when `finish` or `putIfAbsent` returns, the object survives loss of power.
+/// - **Read after write:** a published object is visible to `info`, `list`, `children` and every way to read,
+///   everywhere.
+/// - **Idempotent removal:** removing an object that is not there succeeds.
+/// - **Unknown is never reported as missing:** `nil`, an empty listing and ``ErrorCode/objectMissing`` mean that the
+///   object is certainly absent; whatever else went wrong is another error.
+///
+/// All calls block, and may be made from any thread. ``storageContractViolations(_:under:)`` checks these promises.
+package protocol Storage: Sendable {
+    /// Where the objects are, for people.
+    var location: String { get }
+
+    /// Describes the object at `key`, or returns `nil` if there is certainly none.
+    func info(_ key: ObjectKey) throws(BackupError) -> ObjectInfo?
+
+    /// Writes all bytes of the object to `sink`, which it does not finish.
+    ///
+    /// - Throws: ``ErrorCode/objectMissing`` if there is certainly no such object.
+    func read(_ key: ObjectKey, into sink: any ByteSink) throws(BackupError)
+
+    /// All bytes of a small object, or `nil` if there is certainly none.
+    ///
+    /// - Throws: ``ErrorCode/objectDamaged`` if it is larger than `limit`.
+    func readAll(_ key: ObjectKey, limit: Int) throws(BackupError) -> [UInt8]?
+
+    /// Calls `body` with every object below the folder `prefix`, sorted by key; folders are not objects.
+    func list(
+        under prefix: ObjectKey, _ body: (ObjectInfo) throws(BackupError) -> Void
+    ) throws(BackupError)
+
+    /// The names directly below the folder `prefix`, or at the top: objects, and folders that hold objects; sorted.
+    func children(of prefix: ObjectKey?) throws(BackupError) -> [String]
+
+    /// Publishes `bytes` as the object at `key` unless the name is taken.
+    func putIfAbsent(_ key: ObjectKey, _ bytes: [UInt8]) throws(BackupError) -> PutOutcome
+
+    /// Begins to write an object that will be published at `key` when its writer is finished.
+    func makeWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter
+
+    /// Removes the object, and the folders that become empty; it need not be there.
+    func remove(_ key: ObjectKey) throws(BackupError)
+
+    /// Removes what writers have begun below the folder `prefix` and not finished; only for a prefix below which nobody
+    /// writes any more that may still succeed.
+    func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError)
+
+    /// How much can still be stored, where that is known.
+    func freeBytes() throws(BackupError) -> Int64?
+}
+
+/// Writes one object, which becomes visible, whole, when it is finished; one that is dropped or discarded leaves
+/// nothing behind.
+///
+/// `finish` throws ``ErrorCode/objectExists`` if the name was taken by then.
+package protocol ObjectWriter: ByteSink {
+    /// Drops what was written so far; does nothing after `finish` has returned.
+    func discard()
+}

@@ -1,0 +1,389 @@
+package import BackupModel
+internal import CZlib
+internal import Glibc
+
+/// An open file or pipe end; closed when it goes out of scope.
+@safe package struct OpenFile: ~Copyable {
+    /// The path, or what a pipe carries, as error texts name it.
+    package let name: String
+    private var descriptor: CInt
+
+    /// Takes over an open descriptor, which children will not inherit and which will wait rather than report that it
+    /// would have to.
+    ///
+    /// A pipe is given as large a buffer as the system allows, so that both ends run for longer before they must wait.
+    package init(adopting descriptor: CInt, name: String) {
+        self.name = name
+        self.descriptor = descriptor
+        _ = brokenPipesAreErrors
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+        _ = fcntl(descriptor, setPipeSize, 1 << 20)
+    }
+
+    /// Opens the file at `path` for reading.
+    package init(reading path: String) throws(BackupError) {
+        let descriptor = retrying { unsafe open(path, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw systemError(errno, "'\(path)' cannot be read.") }
+        self.init(opened: descriptor, name: path)
+    }
+
+    /// Makes the file at `path`, which must not exist, readable by its owner only.
+    package init(creating path: String) throws(BackupError) {
+        let descriptor = retrying { unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+        guard descriptor >= 0 else { throw systemError(errno, "'\(path)' cannot be made.") }
+        self.init(opened: descriptor, name: path)
+    }
+
+    fileprivate init(opened descriptor: CInt, name: String) {
+        self.name = name
+        self.descriptor = descriptor
+    }
+
+    deinit { if descriptor >= 0 { _ = Glibc.close(descriptor) } }
+
+    /// Reads to the end and calls `body` with chunks of exactly `size` bytes; only the last may be shorter.
+    package func forEachChunk(
+        ofSize size: Int, _ body: (Span<UInt8>) throws(BackupError) -> Void
+    ) throws(BackupError) {
+        let buffer = ChunkBuffer(capacity: size)
+        var isAtEnd = false
+        while !isAtEnd {
+            while !buffer.isFull, !isAtEnd {
+                let room = unsafe buffer.room
+                let length = retrying { unsafe Glibc.read(descriptor, room.baseAddress, room.count) }
+                guard length >= 0 else { throw systemError(errno, "'\(name)' cannot be read.") }
+                buffer.didFill(length)
+                isAtEnd = length == 0
+            }
+            if buffer.count > 0 { try buffer.withBytes(body) }
+            buffer.removeAll()
+        }
+    }
+
+    /// Up to `count` bytes from `offset` on: fewer only at the end of the file.
+    package func read(at offset: Int64, count: Int) throws(BackupError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        while filled < count {
+            let length = unsafe bytes.withUnsafeMutableBytes { bytes in
+                retrying {
+                    unsafe pread(
+                        descriptor, bytes.baseAddress.map { unsafe $0 + filled }, count - filled,
+                        off_t(offset) + filled)
+                }
+            }
+            guard length >= 0 else { throw systemError(errno, "'\(name)' cannot be read.") }
+            if length == 0 { break }
+            filled += length
+        }
+        bytes.removeLast(count - filled)
+        return bytes
+    }
+
+    /// Writes all of `bytes`.
+    ///
+    /// - Throws: ``ErrorCode/toolFailed`` if this is a pipe and its reader has gone.
+    package func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        let failure = unsafe bytes.withUnsafeBytes { bytes -> CInt? in
+            var rest = unsafe bytes[...]
+            while unsafe !rest.isEmpty {
+                let length = retrying {
+                    unsafe Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                }
+                guard length >= 0 else { return errno }
+                unsafe rest = rest.dropFirst(length)
+            }
+            return nil
+        }
+        if let failure { throw systemError(failure, "Writing to '\(name)' failed.") }
+    }
+
+    /// Tells the system that bytes `offset` to `offset + length` are not needed again: it begins to write them out, so
+    /// that ``synchronize()`` is short, and keeps no memory for what is written.
+    func letGo(offset: Int64, length: Int64) {
+        _ = posix_fadvise(descriptor, off_t(offset), off_t(length), POSIX_FADV_DONTNEED)
+    }
+
+    /// Returns when everything written is on stable storage.
+    package func synchronize() throws(BackupError) {
+        guard retrying({ Int(fsync(descriptor)) }) == 0 else {
+            throw systemError(errno, "'\(name)' cannot be made durable.")
+        }
+    }
+
+    /// Closes the file and reports what the system held back until now; closing twice does nothing.
+    package mutating func close() throws(BackupError) {
+        guard descriptor >= 0 else { return }
+        let result = Glibc.close(descriptor)
+        descriptor = -1
+        // After EINTR the descriptor is closed all the same.
+        guard result == 0 || errno == EINTR else { throw systemError(errno, "'\(name)' cannot be closed.") }
+    }
+
+    /// The number of bytes in a file.
+    package func size() throws(BackupError) -> Int64 { try entry().size }
+
+    /// The kind and size of what is open.
+    func entry() throws(BackupError) -> DirectoryEntry {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw systemError(errno, "'\(name)' cannot be examined.") }
+        return DirectoryEntry(status)
+    }
+}
+
+/// What a name in a directory stands for.
+struct DirectoryEntry: Equatable {
+    enum Kind { case file, directory, other }
+
+    let kind: Kind
+    let size: Int64
+    /// Tells files and file systems apart.
+    let device: UInt64
+    let number: UInt64
+
+    fileprivate init(_ status: stat) {
+        kind =
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: .file
+            case S_IFDIR: .directory
+            default: .other
+            }
+        size = Int64(status.st_size)
+        device = UInt64(status.st_dev)
+        number = UInt64(status.st_ino)
+    }
+
+    func isSame(as other: DirectoryEntry) -> Bool { device == other.device && number == other.number }
+}
+
+/// An open directory; every name is a single component below it, and a symbolic link is never followed.
+@safe struct OpenDirectory: ~Copyable {
+    /// What became of giving a file its final name.
+    enum Naming { case done, taken, unsupported }
+
+    let path: String
+    private let descriptor: CInt
+
+    /// Opens the directory at `path`, or returns `nil` if there is none.
+    init?(path: String) throws(BackupError) {
+        let descriptor = retrying { unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        if descriptor < 0, errno == ENOENT || errno == ENOTDIR { return nil }
+        guard descriptor >= 0 else { throw systemError(errno, "The directory '\(path)' cannot be opened.") }
+        self.init(descriptor, path)
+    }
+
+    private init(_ descriptor: CInt, _ path: String) {
+        self.descriptor = descriptor
+        self.path = path
+    }
+
+    deinit { _ = Glibc.close(descriptor) }
+
+    /// The directory `name`, or `nil` if there is none.
+    func directory(_ name: String) throws(BackupError) -> OpenDirectory? {
+        let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
+        let opened = retrying { unsafe openat(descriptor, name, flags) }
+        if opened >= 0 { return OpenDirectory(opened, "\(path)/\(name)") }
+        switch errno {
+        case ENOENT: return nil
+        case ENOTDIR, ELOOP:
+            // A file of that name is certainly no directory; of a link nobody knows what lies behind it.
+            if let entry = try entry(name), entry.kind == .other { throw notFollowed(name) }
+            return nil
+        default: throw systemError(errno, "The directory '\(path)/\(name)' cannot be opened.")
+        }
+    }
+
+    /// Makes the directory `name` durably, for its owner only; it may be there already.
+    ///
+    /// False if this directory itself was removed meanwhile.
+    func makeDirectory(_ name: String) throws(BackupError) -> Bool {
+        if unsafe mkdirat(descriptor, name, 0o700) != 0, errno != EEXIST {
+            if errno == ENOENT { return false }
+            throw systemError(errno, "The directory '\(path)/\(name)' cannot be made.")
+        }
+        try synchronize()
+        return true
+    }
+
+    /// Opens the file `name` for reading, or returns `nil` if there is none.
+    func file(reading name: String) throws(BackupError) -> OpenFile? {
+        let opened = retrying {
+            unsafe openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        }
+        guard opened >= 0 else {
+            if errno == ENOENT { return nil }
+            if errno == ELOOP { throw notFollowed(name) }
+            throw systemError(errno, "'\(path)/\(name)' cannot be read.")
+        }
+        let file = OpenFile(opened: opened, name: "\(path)/\(name)")
+        switch try file.entry().kind {
+        case .file: return file
+        case .directory: return nil
+        case .other: throw notFollowed(name)
+        }
+    }
+
+    /// Makes the file `name` for its owner only, or returns `nil` if this directory itself was removed meanwhile.
+    func file(creating name: String) throws(BackupError) -> OpenFile? {
+        let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+        let opened = retrying { unsafe openat(descriptor, name, flags, 0o600) }
+        if opened < 0, errno == ENOENT { return nil }
+        guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be made.") }
+        return OpenFile(opened: opened, name: "\(path)/\(name)")
+    }
+
+    /// What `name` is, or `nil` if there is nothing of that name.
+    func entry(_ name: String) throws(BackupError) -> DirectoryEntry? {
+        var status = stat()
+        if unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 { return DirectoryEntry(status) }
+        if errno == ENOENT { return nil }
+        throw systemError(errno, "'\(path)/\(name)' cannot be examined.")
+    }
+
+    /// What this directory itself is.
+    func entry() throws(BackupError) -> DirectoryEntry {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw systemError(errno, "'\(path)' cannot be examined.") }
+        return DirectoryEntry(status)
+    }
+
+    /// All names in the directory but `.` and `..`, in no order.
+    func names() throws(BackupError) -> [String] {
+        let own = retrying { unsafe openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+        guard own >= 0, let stream = unsafe fdopendir(own) else {
+            let number = errno
+            if own >= 0 { _ = Glibc.close(own) }
+            throw systemError(number, "The directory '\(path)' cannot be listed.")
+        }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = unsafe readdir(stream) else { break }
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        guard errno == 0 else { throw systemError(errno, "The directory '\(path)' cannot be listed.") }
+        return names
+    }
+
+    /// Gives the file `name` the second name `final`, which must be free.
+    func link(_ name: String, as final: String) throws(BackupError) -> Naming {
+        if unsafe linkat(descriptor, name, descriptor, final, 0) == 0 { return .done }
+        switch errno {
+        case EEXIST: return .taken
+        case EPERM, EOPNOTSUPP, ENOSYS, EMLINK, EINVAL: return .unsupported
+        default: throw systemError(errno, "'\(path)/\(final)' cannot be published.")
+        }
+    }
+
+    /// Gives the file `name` the name `final`, which must be free, instead of its own.
+    func rename(_ name: String, to final: String) throws(BackupError) -> Naming {
+        if unsafe renameat2(descriptor, name, descriptor, final, renameNoReplace) == 0 { return .done }
+        switch errno {
+        case EEXIST: return .taken
+        case EOPNOTSUPP, ENOSYS, EINVAL: return .unsupported
+        default: throw systemError(errno, "'\(path)/\(final)' cannot be published.")
+        }
+    }
+
+    /// Removes the file `name`; one that is not there is removed already.
+    func removeFile(_ name: String) throws(BackupError) {
+        guard unsafe unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else {
+            throw systemError(errno, "'\(path)/\(name)' cannot be removed.")
+        }
+    }
+
+    /// Removes the directory `name` if it is empty; false if it stays.
+    func removeEmptyDirectory(_ name: String) -> Bool { unsafe unlinkat(descriptor, name, AT_REMOVEDIR) == 0 }
+
+    /// Returns when the names in this directory are on stable storage.
+    func synchronize() throws(BackupError) {
+        guard retrying({ Int(fsync(descriptor)) }) == 0 else {
+            throw systemError(errno, "The directory '\(path)' cannot be made durable.")
+        }
+    }
+
+    /// What an unprivileged user may still write to this file system.
+    func freeBytes() throws(BackupError) -> Int64 {
+        var status = statvfs()
+        guard unsafe fstatvfs(descriptor, &status) == 0 else {
+            throw systemError(errno, "The free space of '\(path)' cannot be found out.")
+        }
+        return Int64(clamping: UInt64(status.f_bavail) * UInt64(status.f_frsize))
+    }
+
+    func notFollowed(_ name: String) -> BackupError {
+        BackupError(
+            .storageFailed, "'\(path)/\(name)' is neither a file nor a directory.",
+            reason: "symbolic links and special files in a repository are never followed",
+            remedy: "Put what it stands for in its place, or mount it there.")
+    }
+}
+
+/// Makes this directory and those above it, for their owner only and durably, as far as they are missing.
+func makeDirectories(_ path: String) throws(BackupError) {
+    var missing = path
+    var names: [String] = []
+    while true {
+        if let existing = try OpenDirectory(path: missing.isEmpty ? "/" : missing) {
+            return try makeDirectories(names.reversed(), below: existing)
+        }
+        guard let slash = missing.lastIndex(of: "/") else { return try makeDirectories("./\(path)") }
+        names.append(String(missing[missing.index(after: slash)...]))
+        missing = String(missing[..<slash])
+    }
+}
+
+private func makeDirectories(_ names: [String], below existing: consuming OpenDirectory) throws(BackupError) {
+    var current = existing
+    for name in names where !name.isEmpty {
+        guard try current.makeDirectory(name), let next = try current.directory(name) else {
+            throw systemError(ENOTDIR, "The directory '\(current.path)/\(name)' cannot be made.")
+        }
+        current = next
+    }
+}
+
+/// An error of the operating system as the one error type; `what` says what could not be done.
+func systemError(_ number: CInt, _ what: String) -> BackupError {
+    let reason = unsafe String(cString: strerror(number))
+    switch number {
+    case ENOSPC, EDQUOT:
+        return BackupError(
+            .repositoryFull, what, reason: reason, remedy: "Make room there, for example with 'apex-backup prune'.")
+    case EACCES, EPERM, EROFS:
+        return BackupError(
+            .permissionDenied, what, reason: reason,
+            remedy: "Run as the user who owns it, and check its permissions and how it is mounted.")
+    case EPIPE:
+        return BackupError(
+            .toolFailed, what, reason: "the program that reads it ended before it had read everything",
+            remedy: "See what that program printed.")
+    case ESTALE, ENOTCONN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ETIMEDOUT, ENODEV, ENXIO:
+        return BackupError(
+            .repositoryUnavailable, what, reason: reason, remedy: "Check that its storage is mounted and answers.")
+    default:
+        return BackupError(
+            .storageFailed, what, reason: reason, remedy: "Check the file system and the system's log, then run again.")
+    }
+}
+
+/// Without this, a write to a child that has ended would end this process too, with nothing said.
+private let brokenPipesAreErrors: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
+/// Linux's own commands and flags, which the C library shows only to programs that ask for GNU extensions.
+private let setPipeSize: CInt = 1031
+private let renameNoReplace: CUnsignedInt = 1
+
+/// Calls again what a signal interrupted.
+private func retrying<Result: FixedWidthInteger>(_ call: () -> Result) -> Result {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}

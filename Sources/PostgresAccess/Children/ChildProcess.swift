@@ -1,0 +1,270 @@
+import BackupModel
+import Dispatch
+import Glibc
+import Subprocess
+import Synchronization
+import SystemPackage
+
+/// The caller's side of a running child.
+///
+/// Descriptors stay the property of `run`, which closes them when the body has ended.
+package struct ChildStreams: Sendable {
+    package let processIdentifier: Int32
+    private let input: PipeEnd?
+    private let output: PipeEnd?
+
+    fileprivate init(processIdentifier: Int32, input: PipeEnd?, output: PipeEnd?) {
+        self.processIdentifier = processIdentifier
+        self.input = input
+        self.output = output
+    }
+
+    /// The descriptor to write the child's standard input to; -1 if it has none.
+    package var standardInput: Int32 { input?.descriptor.rawValue ?? -1 }
+    /// The descriptor to read the child's standard output from; -1 if it has none.
+    package var standardOutput: Int32 { output?.descriptor.rawValue ?? -1 }
+
+    /// Hands the descriptor of the child's standard input to the caller, who closes it; -1 if it has none or was taken.
+    package func takeStandardInput() -> Int32 { input?.take() ?? -1 }
+    /// Hands the descriptor of the child's standard output to the caller, who closes it; -1 if it has none or was taken.
+    package func takeStandardOutput() -> Int32 { output?.take() ?? -1 }
+
+    /// Tells the child that its input is at its end.
+    package func closeStandardInput() { input?.close() }
+}
+
+/// Runs `command` with `body` beside it, and waits for both.
+///
+/// `body` gets the raw ends of the pipes it asked for, and must use them on threads of its own. A child that fails is a
+/// result, not an error. When `body` throws, a child that does not end by itself within a second is ended: SIGTERM,
+/// five seconds, SIGKILL. So it is when the task is cancelled; then this throws `CancellationError`. The child leads a
+/// session of its own without a terminal, and what it leaves behind in its process group is ended when it keeps `body`
+/// waiting for more than five seconds.
+package func run<Value: Sendable>(
+    _ command: ChildCommand, input: ChildInput = .none, output: ChildOutput = .discarded,
+    body: (ChildStreams) async throws -> Value
+) async throws -> ChildResult<Value> {
+    let configuration = try await configuration(of: command)
+    let inputPipe = try input == .pipe ? makePipe() : nil
+    let outputPipe = try output == .pipe ? makePipe() : nil
+    let inputEnd = inputPipe?.writeEnd
+    let outputEnd = outputPipe?.readEnd
+    defer {
+        inputEnd?.close()
+        outputEnd?.close()
+    }
+    let childInput = try inputPipe?.readEnd ?? openNull(.readOnly)
+    let childOutput = try outputPipe?.writeEnd ?? openNull(.writeOnly)
+    let (outcome, value) = try await launch(
+        command, configuration, input: childInput,
+        output: FileDescriptorOutput.fileDescriptor(
+            FileDescriptor(rawValue: childOutput.take()), closeAfterSpawningProcess: true)
+    ) { child in
+        let streams = ChildStreams(
+            processIdentifier: child.processIdentifier.value, input: inputEnd, output: outputEnd)
+        let watch = ExitWatch(child.processIdentifier)
+        defer { watch.bodyEnded() }
+        do {
+            let value = try await body(streams)
+            inputEnd?.close()
+            outputEnd?.close()
+            return (Result<Value, any Error>.success(value), true)
+        } catch {
+            let endedByItself = await watch.waitForExit(upTo: .seconds(1))
+            inputEnd?.close()
+            outputEnd?.close()
+            if !endedByItself { await child.teardown(using: teardownSteps) }
+            return (.failure(error), endedByItself)
+        }
+    }
+    return ChildResult(outcome: outcome, body: value.0, childEndedByItself: value.1)
+}
+
+/// Runs `command` and returns its output, as far as `limit` bytes of it; the rest is dropped.
+package func capture(
+    _ command: ChildCommand, limit: Int = 64 << 10
+) async throws -> (outcome: ChildOutcome, text: String) {
+    let (outcome, bytes) = try await launch(
+        command, configuration(of: command), input: openNull(.readOnly), output: SequenceOutput.sequence
+    ) { child in
+        var bytes: [UInt8] = []
+        for try await buffer in child.standardOutput where bytes.count < limit { bytes += buffer.allBytes }
+        return bytes
+    }
+    return (outcome, String(decoding: bytes.prefix(limit), as: UTF8.self))
+}
+
+private let teardownSteps: [TeardownStep] = [
+    .send(signal: .terminate, toProcessGroup: true, allowedDurationToNextStep: .seconds(5))
+]
+
+/// Starts the child, drains its error output beside `body`, and translates its end.
+private func launch<Output: OutputProtocol, Value: Sendable>(
+    _ command: ChildCommand, _ configuration: Configuration, input: PipeEnd, output: Output,
+    body: (Execution<FileDescriptorInput, Output, SequenceOutput>) async throws -> Value
+) async throws -> (ChildOutcome, Value) {
+    ignoreBrokenPipes
+    let start = ContinuousClock.now
+    let result: ExecutionResult<(OutputTail, Value), Output, SequenceOutput>
+    do {
+        result = try await Subprocess.run(
+            configuration,
+            input: .fileDescriptor(FileDescriptor(rawValue: input.take()), closeAfterSpawningProcess: true),
+            output: output, error: .sequence
+        ) { child in
+            async let tail = drain(child.standardError)
+            let value = try await body(child)
+            return (await tail, value)
+        }
+    } catch let error as SubprocessError {
+        try Task.checkCancellation()
+        throw startError(error, of: command)
+    }
+    try Task.checkCancellation()
+    let status: ChildOutcome.Status =
+        switch result.terminationStatus {
+        case .exited(let code): .exited(code)
+        case .signaled(let number): .signalled(number)
+        }
+    let (tail, value) = result.closureResult
+    let outcome = ChildOutcome(
+        status: status, standardErrorTail: tail.text(without: command.secrets),
+        duration: ContinuousClock.now - start)
+    return (outcome, value)
+}
+
+private func configuration(of command: ChildCommand) async throws -> Configuration {
+    try Task.checkCancellation()
+    let texts = [command.executable] + command.arguments + command.environment.flatMap { [$0.key, $0.value] }
+    guard command.executable.hasPrefix("/"), !texts.contains(where: { $0.utf8.contains(0) }) else {
+        throw BackupError(
+            .usage, "\(command.name) cannot be run with these arguments.",
+            reason: "its path is not absolute, or an argument or variable holds a zero byte",
+            remedy: "Check the names and paths that were given.")
+    }
+    var options = PlatformOptions()
+    options.createSession = true
+    options.teardownSequence = teardownSteps
+    if let userName = command.userName, geteuid() == 0 {
+        let user = try await SystemUser.named(userName)
+        options.userID = user.userID
+        options.groupID = user.groupID
+        options.supplementaryGroups = user.groups
+    }
+    var environment: [Environment.Key: String] = [:]
+    for (name, value) in command.environment {
+        if let key = Environment.Key(rawValue: name) { environment[key] = value }
+    }
+    return Configuration(
+        executable: .path(FilePath(command.executable)), arguments: Arguments(command.arguments),
+        environment: .custom(environment), workingDirectory: command.workingDirectory.map { FilePath($0) },
+        platformOptions: options)
+}
+
+/// Reads a child's error output to its end, or until the child is gone.
+private func drain(_ output: SubprocessOutputSequence) async -> OutputTail {
+    var tail = OutputTail()
+    do {
+        for try await buffer in output { tail.append(buffer.allBytes) }
+    } catch {
+        tail.append(Array("\n(its error output could not be read further)\n".utf8))
+    }
+    return tail
+}
+
+/// A child that ends early must show as an error of the write, not end this process.
+private let ignoreBrokenPipes: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
+
+private func makePipe() throws(BackupError) -> (readEnd: PipeEnd, writeEnd: PipeEnd) {
+    do throws(Errno) {
+        let pipe = try FileDescriptor.pipe(options: .closeOnExec)
+        // F_SETPIPE_SZ, which Glibc's module does not name; where the limit is lower, the pipe just stays smaller.
+        _ = fcntl(pipe.writeEnd.rawValue, 1031, 1 << 20)
+        return (PipeEnd(pipe.readEnd), PipeEnd(pipe.writeEnd))
+    } catch {
+        throw BackupError(
+            .toolFailed, "A pipe to a child process could not be made.", reason: "\(error)",
+            remedy: "Raise the limit on open files (ulimit -n).")
+    }
+}
+
+private func openNull(_ mode: FileDescriptor.AccessMode) throws -> PipeEnd {
+    PipeEnd(try FileDescriptor.open("/dev/null", mode, options: .closeOnExec))
+}
+
+/// One end of a pipe, closed once.
+private final class PipeEnd: Sendable {
+    let descriptor: FileDescriptor
+    private let isGone = Atomic(false)
+
+    init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
+
+    deinit { close() }
+
+    func close() {
+        if !isGone.exchange(true, ordering: .relaxed) { _ = Glibc.close(descriptor.rawValue) }
+    }
+
+    /// Hands the descriptor to someone who closes it; -1 if it is gone already.
+    func take() -> Int32 { isGone.exchange(true, ordering: .relaxed) ? -1 : descriptor.rawValue }
+}
+
+/// Notices that a child has ended, also while others still hold its pipes open.
+// Invariant: `source` is set in init alone, and a dispatch source may be used from any thread.
+private final class ExitWatch: @unchecked Sendable {
+    private let source: (any DispatchSourceRead)?
+    private let state = Mutex(State())
+
+    private struct State {
+        var hasExited = false
+        var hasBodyEnded = false
+    }
+
+    init(_ child: ProcessIdentifier) {
+        let descriptor = fcntl(child.processDescriptor, F_DUPFD_CLOEXEC, 3)
+        guard descriptor >= 0 else {
+            source = nil
+            return
+        }
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
+        self.source = source
+        source.setCancelHandler { _ = Glibc.close(descriptor) }
+        source.setEventHandler { [self] in
+            source.cancel()
+            state.withLock { $0.hasExited = true }
+            DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(5)) { self.endLeftovers(of: child.value) }
+        }
+        source.activate()
+    }
+
+    /// Ends what the child has left in its process group.
+    ///
+    /// Its number is not given to another process before the body has ended, so the group is still its own.
+    private func endLeftovers(of process: Int32) {
+        state.withLock { if !$0.hasBodyEnded { kill(-process, SIGKILL) } }
+    }
+
+    func bodyEnded() {
+        state.withLock { $0.hasBodyEnded = true }
+        source?.cancel()
+    }
+
+    func waitForExit(upTo limit: Duration) async -> Bool {
+        let deadline = ContinuousClock.now + limit
+        while ContinuousClock.now < deadline, !Task.isCancelled {
+            if state.withLock({ $0.hasExited }) { return true }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        return state.withLock { $0.hasExited }
+    }
+}
+
+extension SubprocessOutputSequence.Buffer {
+    fileprivate var allBytes: [UInt8] {
+        let span = Span<UInt8>(_bytes: bytes)
+        var copy: [UInt8] = []
+        copy.reserveCapacity(span.count)
+        for index in span.indices { copy.append(span[index]) }
+        return copy
+    }
+}

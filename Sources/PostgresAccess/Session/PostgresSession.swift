@@ -1,0 +1,119 @@
+import BackupModel
+
+extension PostgresSession {
+    /// Opens a session; `timeout` is for each address that the settings lead to.
+    package static func connect(
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration
+    ) async throws -> PostgresSession {
+        let session = PostgresSession(settings: settings)
+        try await session.open(applicationName: applicationName, timeout: timeout)
+        return session
+    }
+
+    private func open(applicationName: String, timeout: Duration) throws {
+        var candidates = settings
+        while connection == nil {
+            try Task.checkCancellation()
+            do throws(ConnectFailure) {
+                connection = try PostgresConnection.open(
+                    candidates.sessionKeywords(applicationName: applicationName), timeout: timeout,
+                    isCancelled: { Task.isCancelled })
+            } catch {
+                try Task.checkCancellation()
+                // libpq goes on to the next host when one refuses, but not when one accepts and then says nothing.
+                guard let host = error.silentHost, let others = candidates.afterHost(host) else {
+                    throw settings.connectError(error, timeout: timeout)
+                }
+                candidates = others
+            }
+        }
+    }
+
+    /// Ends the session; what comes after fails as if the connection were lost.
+    package func close() { connection = nil }
+
+    /// Runs one statement and returns its rows; `parameters` stand for `$1`, `$2` and so on.
+    package func query(_ sql: String, _ parameters: [String?] = []) async throws -> QueryResult {
+        var result = QueryResult()
+        try await perform(sql, parameters, onColumns: { result.columns = $0 }, onRow: { result.rows.append($0) })
+        return result
+    }
+
+    /// Runs one statement, or several with semicolons between them, for their effect.
+    package func execute(_ sql: String) async throws {
+        try await perform(sql, nil, onColumns: { _ in }, onRow: { _ in })
+    }
+
+    /// Runs one statement and hands over its rows one by one, so that memory does not grow with their number.
+    ///
+    /// When `body` throws, the statement is cancelled on the server and the session stays usable.
+    package func forEachRow(
+        _ sql: String, _ parameters: [String?] = [], _ body: @Sendable ([String?]) throws -> Void
+    ) async throws {
+        try await perform(sql, parameters, onColumns: { _ in }, onRow: body)
+    }
+
+    /// The server's version as a number, 150013 for 15.13.
+    package var serverVersionNumber: Int { connection?.serverVersionNumber ?? 0 }
+
+    /// The process on the server as it was announced when the session began.
+    var announcedProcessID: Int32 { connection?.backendProcessID ?? 0 }
+
+    /// A setting that the server reports by itself, such as `server_encoding` or `in_hot_standby`.
+    package func parameter(_ name: String) -> String? { connection?.parameter(name) }
+
+    private func perform(
+        _ sql: String, _ parameters: [String?]?, onColumns: ([String]) -> Void, onRow: ([String?]) throws -> Void
+    ) async throws {
+        try Task.checkCancellation()
+        guard let connection else { throw settings.lostError("the session is closed") }
+        guard !sql.utf8.contains(0), !(parameters ?? []).contains(where: { $0?.utf8.contains(0) ?? false }) else {
+            throw BackupError(
+                .usage, "A statement for \(settings.redacted) holds a zero byte, which PostgreSQL cannot take.",
+                remedy: "Remove the zero byte from the name or value.", unchanged: "Nothing was sent to the server.")
+        }
+        let interrupt = connection.interrupt
+        let statement = interrupt.begin()
+        defer { interrupt.end(connectionIsLost: connection.isLost) }
+        try await withTaskCancellationHandler {
+            do {
+                try connection.run(sql, parameters: parameters, onColumns: onColumns, onRow: onRow)
+            } catch let failure as StatementFailure {
+                try Task.checkCancellation()
+                throw report(failure)
+            }
+        } onCancel: {
+            interrupt.cancel(statement)
+        }
+    }
+
+    private func report(_ failure: StatementFailure) -> BackupError {
+        switch failure {
+        case .connectionLost(let message):
+            return settings.lostError(message)
+        case .server(let error):
+            lastServerError = error
+            return error.backupError(from: settings, isStandby: parameter("in_hot_standby") == "on")
+        }
+    }
+}
+
+/// The rows that a statement returned.
+package struct QueryResult: Sendable, Hashable {
+    package internal(set) var columns: [String] = []
+    package internal(set) var rows: [[String?]] = []
+
+    /// The value in `row` of the column named `column`; `nil` is SQL's null, or a column that is not there.
+    package func value(_ row: Int, _ column: String) -> String? {
+        columns.firstIndex(of: column).flatMap { rows[row][$0] }
+    }
+
+    /// The value in `row` of the column at `column`; `nil` is SQL's null, or a place that is not there.
+    package func value(_ row: Int, _ column: Int) -> String? {
+        guard rows.indices.contains(row), rows[row].indices.contains(column) else { return nil }
+        return rows[row][column]
+    }
+
+    /// The first value of the first row.
+    package var firstValue: String? { rows.first?.first ?? nil }
+}

@@ -1,0 +1,79 @@
+package import BackupModel
+
+extension PostgresSession {
+    /// Asks the server about itself, as any role may.
+    ///
+    /// Refuses poolers and servers older than PostgreSQL 10.
+    package func serverFacts() async throws -> ServerFacts {
+        try await requireDirectConnection()
+        guard serverVersionNumber >= 100_000 else {
+            throw BackupError(
+                .serverUnsupported, "The server \(settings.redacted) is older than PostgreSQL 10.",
+                reason: "it says \(serverVersionNumber)", remedy: "Use a server of PostgreSQL 10 or newer.")
+        }
+        let answer = try await query(Self.factsQuery)
+        func text(_ column: String) throws -> String {
+            guard let text = answer.value(0, column) else { throw unexpected("no \(column)") }
+            return text
+        }
+        func parsed<Value>(_ column: String, _ parse: (String) -> Value?) throws -> Value {
+            let text = try text(column)
+            guard let value = parse(text) else { throw unexpected("\(column) is '\(text)'") }
+            return value
+        }
+        return ServerFacts(
+            version: try text("version"), versionNumber: serverVersionNumber,
+            systemIdentifier: try text("system_identifier"), inRecovery: try text("in_recovery") == "t",
+            timeline: try parsed("timeline") { UInt32($0) },
+            currentLSN: try parsed("lsn") { LogSequenceNumber(parsing: $0) },
+            clock: Timestamp(microseconds: try parsed("clock") { Int64($0) }),
+            dataChecksums: try text("data_checksums") == "on", encoding: try text("encoding"),
+            isSuperuser: try text("is_superuser") == "on",
+            canReadRolePasswords: try text("reads_passwords") == "t")
+    }
+
+    /// Refuses a connection that does not lead to one server process for its whole life, as behind a pooler.
+    ///
+    /// A pooler announces a process of its own making; the server process that answers says its real number.
+    package func requireDirectConnection() async throws {
+        let answer = try await query("SELECT pg_catalog.pg_backend_pid()")
+        guard answer.firstValue != String(announcedProcessID) else { return }
+        throw BackupError(
+            .pooledConnection, "The connection to \(settings.redacted) goes through a connection pooler.",
+            reason: "the server process that answers is not the one that was announced",
+            remedy: """
+                Connect to PostgreSQL itself: a snapshot lives in one server process, and a pooler may give every \
+                transaction another. The server's own port is usually 5432, PgBouncer's 6432.
+                """,
+            unchanged: "Nothing was read or changed on the server.")
+    }
+
+    private func unexpected(_ what: String) -> BackupError {
+        BackupError(
+            .serverUnsupported, "The server \(settings.redacted) gave an answer that cannot be understood.",
+            reason: what,
+            remedy: "Check that this is a PostgreSQL server and not another product that speaks its protocol.")
+    }
+
+    // On a primary the last checkpoint may be of the timeline before; the name of the current segment is not. On a
+    // standby the control file says how far replay has come.
+    private static let factsQuery = """
+        SELECT pg_catalog.current_setting('server_version') AS version,
+            (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
+            pg_catalog.pg_is_in_recovery() AS in_recovery,
+            CASE WHEN pg_catalog.pg_is_in_recovery() THEN (
+                SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)
+                FROM pg_catalog.pg_control_checkpoint() AS c, pg_catalog.pg_control_recovery() AS r)::bigint
+            ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))
+                ::bit(32)::bigint END AS timeline,
+            CASE WHEN pg_catalog.pg_is_in_recovery()
+                THEN coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn())
+                ELSE pg_catalog.pg_current_wal_lsn() END AS lsn,
+            pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint AS clock,
+            pg_catalog.current_setting('data_checksums') AS data_checksums,
+            (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
+                WHERE datname = pg_catalog.current_database()) AS encoding,
+            pg_catalog.current_setting('is_superuser') AS is_superuser,
+            pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS reads_passwords
+        """
+}

@@ -1,0 +1,130 @@
+@testable import ApexBackup
+import BackupModel
+import BackupStorage
+import PostgresAccess
+import TestSupport
+import Testing
+
+extension `Logical backup` {
+    @Suite(.timeLimit(.minutes(2))) struct `A backup is refused` {
+        /// Runs `body` with a role that may log in and nothing else.
+        private func withRole(
+            _ server: PostgresCluster, _ body: (String, ConnectionSettings) async throws -> Void
+        ) async throws {
+            let role = "role_\(String(UInt64.random(in: .min ... .max), radix: 36))"
+            try await server.execute("CREATE ROLE \(role) LOGIN PASSWORD 'not shown to ordinary roles'")
+            let settings = try ConnectionSettings(
+                parsing: "host=\(server.server.directory) user=\(role) dbname=postgres")
+            let result: Result<Void, any Error>
+            do { result = .success(try await body(role, settings)) } catch { result = .failure(error) }
+            try await server.execute("DROP OWNED BY \(role); DROP ROLE \(role)")
+            try result.get()
+        }
+
+        @Test func `when the role may not read a table, and leaves nothing but a run record`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE secret AS SELECT 1 AS n", in: database)
+                try await withRole(server) { _, connection in
+                    let scratch = try await ScratchRepository(for: server)
+                    let error = await #expect(throws: BackupError.self) {
+                        try await scratch.backup(try #require(database.database), as: connection)
+                    }
+                    #expect(error?.reason?.contains("permission denied") == true, "\(String(describing: error))")
+                    #expect(error?.unchanged == "No backup was committed; earlier backups were not touched.")
+                    #expect(try scratch.entries().isEmpty)
+                    #expect(try scratch.runs().map(\.state) == [.failed])
+                }
+            }
+        }
+
+        @Test func `not when only role passwords cannot be read: it is marked, and restored roles have none`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                try await withRole(server) { role, connection in
+                    try await server.execute("GRANT pg_read_all_data TO \(role)")
+                    let scratch = try await ScratchRepository(for: server)
+                    let manifest = try await scratch.backup(try #require(database.database), as: connection) {
+                        $0.globals = true
+                    }
+                    #expect(manifest.passwordsMissing)
+                    #expect(manifest.warnings.contains { $0.hasPrefix("passwords missing") })
+                    let listing = BackupListing(try #require(try scratch.entries().first))
+                    #expect(listing.passwordsMissing == true && listing.warnings.contains { $0.contains("passwords missing") })
+                    let globals = String(decoding: try scratch.content("globals.sql.gz", of: manifest), as: UTF8.self)
+                    #expect(globals.contains("CREATE ROLE \(role)") && !globals.contains("SCRAM-SHA-256"))
+                    try await server.withUnusedName { place in
+                        let (_, prepared) = try await scratch.planRestore(to: place)
+                        await prepared.close()
+                        #expect(prepared.plan.warnings.contains { $0.hasPrefix("passwords missing") })
+                    }
+                }
+            }
+        }
+
+        @Test func `when pg_dump is older than the server, naming both versions and the directory`() async throws {
+            let server = try await PostgresCluster.shared()
+            let scratch = try await ScratchRepository(for: server)
+            let tools = try TemporaryDirectory()
+            try await runScript(
+                """
+                for tool in pg_dump pg_restore pg_dumpall psql; do
+                    printf '#!/bin/sh\\necho "%s (PostgreSQL) 13.4"\\n' $tool > "$1/$tool"; chmod +x "$1/$tool"
+                done
+                """, tools.path)
+            let error = await #expect(throws: BackupError.self) {
+                try await scratch.backup("postgres", bin: tools.path)
+            }
+            #expect(error?.code == .toolTooOld)
+            #expect(error?.message.contains("13.4") == true && error?.message.contains(tools.path) == true)
+            #expect(try scratch.runs().map(\.state) == [.refused])
+            #expect(try scratch.entries().isEmpty)
+        }
+
+        @Test func `of a server that is not the registered one, and under a name that is not registered`() async throws {
+            let server = try await PostgresCluster.shared()
+            let scratch = try await ScratchRepository(for: server)
+            for name in try scratch.repository.storage.children(of: scratch.repository.layout.incarnations) {
+                try scratch.repository.storage.remove(scratch.repository.layout.incarnations.appending(name))
+            }
+            try scratch.repository.recordIncarnation(
+                ClusterIncarnation(systemIdentifier: "7000000000000000001", major: 15, firstSeen: Timestamp(microseconds: 1)))
+            let stranger = await #expect(throws: BackupError.self) { try await scratch.backup("postgres") }
+            #expect(stranger?.code == .wrongCluster)
+            #expect(stranger?.remedy.contains("--new-cluster-incarnation") == true)
+            #expect(try scratch.runs().map(\.state) == [.refused])
+
+            let layout = try #require(RepositoryLayout(cluster: "other"))
+            let other = try Repository.open(
+                scratch.repository.storage, layout: layout, environment: scratch.repository.environment)
+            let unknown = await #expect(throws: BackupError.self) { try await scratch.backup("postgres", in: other) }
+            #expect(unknown?.code == .clusterNotRegistered && unknown?.reason == "registered are: apex")
+            #expect(try scratch.entries().isEmpty)
+        }
+
+        @Test func `while another runs, which goes on`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                let name = try #require(database.database)
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                let scratch = try await ScratchRepository(for: server, leaseExpiry: .seconds(2))
+                let lock = try await server.session(database)
+                try await lock.execute("BEGIN; LOCK TABLE t")
+                let first = Task { try await scratch.backup(name) }
+                let isWaiting = try await eventually { try await server.isWaiting(in: name) }
+                #expect(isWaiting)
+                let error = await #expect(throws: BackupError.self) { try await scratch.backup(name) }
+                #expect(error?.code == .leaseHeld)
+                let holder = try #require(try scratch.runs().first)
+                #expect(error?.reason?.contains(holder.id.text) == true, "\(String(describing: error))")
+                try await lock.execute("COMMIT")
+                await lock.close()
+                #expect(try await first.value.id == holder.id)
+                #expect(try scratch.runs().map(\.state) == [.succeeded, .refused])
+                _ = try await scratch.backup(name)
+                #expect(try scratch.entries().count == 2)
+            }
+        }
+    }
+}

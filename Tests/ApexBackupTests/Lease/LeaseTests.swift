@@ -1,0 +1,156 @@
+import BackupModel
+import BackupStorage
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import ApexBackup
+
+@Suite struct `A lease` {
+    private let directory: TemporaryDirectory
+    private let crafted: CraftedRepository
+    private let run = RunID(at: Timestamp(microseconds: 0), chance: 7)
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        crafted = try CraftedRepository(at: directory.path(of: "repository"))
+    }
+
+    private func repository(
+        _ clock: HandClock = HandClock(), storage: (any Storage)? = nil
+    ) throws -> Repository {
+        try crafted.open(storage, environment: BackupEnvironment(clocks: clock.clocks))
+    }
+
+    private func repository(expiry: Duration) throws -> Repository {
+        try crafted.open(environment: BackupEnvironment(leaseExpiry: expiry))
+    }
+
+    @Test func `that nobody holds, or that was released, is taken without waiting`() async throws {
+        let clock = HandClock()
+        let first = try await Lease.acquire(.logical, for: run, in: repository(clock))
+        #expect(first.epoch == 1)
+        try first.release()
+        #expect(try await Lease.acquire(.logical, for: run, in: repository(clock)).epoch == 2)
+        #expect(clock.slept == .zero)
+        #expect(try await Lease.acquire(.physical, for: run, in: repository(clock)).epoch == 1)
+    }
+
+    @Test(arguments: [Duration.zero, .seconds(86_400), .seconds(-86_400)])
+    func `is taken over when its holder was silent for the expiry, however wall clocks stand`(step: Duration) async throws
+    {
+        _ = try await Lease.acquire(.logical, for: run, in: repository())
+        let clock = HandClock()
+        clock.step(by: step)
+        #expect(try await Lease.acquire(.logical, for: run, in: repository(clock)).epoch == 2)
+        #expect(clock.slept == .seconds(60))
+    }
+
+    @Test func `is refused as soon as its holder shows a heartbeat, and the refusal names the holder`() async throws {
+        let holderClock = HandClock { number in if number > 1 { throw CancellationError() } }
+        let held = try await Lease.acquire(.logical, for: run, in: repository(holderClock))
+        let clock = HandClock { number in
+            if number == 3 {
+                await #expect(throws: CancellationError.self) { try await held.keepAlive() }
+            }
+        }
+        let error = await #expect(throws: BackupError.self) {
+            try await Lease.acquire(.logical, for: run, in: repository(clock))
+        }
+        #expect(error?.code == .leaseHeld)
+        #expect(error?.reason?.contains("run \(run) on \(HostFacts.name), process \(HostFacts.currentProcess.pid)") == true)
+        #expect(clock.slept == .seconds(3))
+        #expect(try Lease.newestEpoch(of: .logical, in: repository()) == 1)
+    }
+
+    @Test func `that is released while it is watched is taken at once`() async throws {
+        let held = try await Lease.acquire(.logical, for: run, in: repository())
+        let clock = HandClock { number in if number == 2 { try held.release() } }
+        #expect(try await Lease.acquire(.logical, for: run, in: repository(clock)).epoch == 2)
+        #expect(clock.slept == .seconds(2))
+    }
+
+    @Test func `leaves two heartbeats at most, one every quarter of its expiry`() async throws {
+        let clock = HandClock { number in if number == 11 { throw CancellationError() } }
+        let repository = try repository(clock)
+        let lease = try await Lease.acquire(.logical, for: run, in: repository)
+        await #expect(throws: CancellationError.self) { try await lease.keepAlive() }
+        let folder = repository.layout.leases(.logical).appending("00000001")
+        #expect(try repository.storage.children(of: folder) == ["beat-10.json", "beat-9.json", "holder.json"])
+        #expect(clock.slept == .seconds(11 * 15))
+    }
+
+    @Test func `that was taken over ends its old holder's run`() async throws {
+        let old = try await Lease.acquire(.logical, for: run, in: repository())
+        _ = try await Lease.acquire(.logical, for: run, in: repository())
+        let error = await #expect(throws: BackupError.self) { try await old.keepAlive() }
+        #expect(error?.code == .leaseLost)
+        #expect(error?.unchanged == "This run committed nothing.")
+    }
+
+    @Test func `is had by exactly one of many that want it at once`() async throws {
+        let repository = try repository(expiry: .seconds(4))
+        let refused = Mutex(0)
+        let held = Mutex(0)
+        let codes = try await withThrowingTaskGroup(of: ErrorCode?.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    do {
+                        try await repository.withLease(
+                            .logical, for: RunID(at: repository.environment.clocks.wall(), chance: UInt16(number))
+                        ) { _ in
+                            held.withLock { $0 += 1 }
+                            _ = await comesTrue { refused.withLock { $0 == 7 } }
+                        }
+                        return nil
+                    } catch let error as BackupError {
+                        refused.withLock { $0 += 1 }
+                        return error.code
+                    }
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(codes.count { $0 == nil } == 1)
+        #expect(codes.count { $0 == .leaseHeld } == 7)
+        #expect(held.withLock { $0 } == 1)
+    }
+
+    @Test func `that is lost cancels what ran under it, and is not released by the loser`() async throws {
+        let repository = try repository(expiry: .milliseconds(200))
+        let wasCancelled = Mutex(false)
+        let error = await #expect(throws: BackupError.self) {
+            try await repository.withLease(.logical, for: run) { lease in
+                let next = repository.layout.leases(.logical).appending("00000002").appending("holder.json")
+                _ = try repository.storage.putIfAbsent(next, [])
+                _ = await comesTrue { Task.isCancelled }
+                wasCancelled.withLock { $0 = Task.isCancelled }
+            }
+        }
+        #expect(error?.code == .leaseLost)
+        #expect(wasCancelled.withLock { $0 })
+        let names = try repository.storage.children(of: repository.layout.leases(.logical).appending("00000001"))
+        #expect(!names.contains("released.json"))
+    }
+
+    @Test func `is released when what ran under it failed`() async throws {
+        let repository = try repository(expiry: .seconds(60))
+        await #expect(throws: CancellationError.self) {
+            try await repository.withLease(.logical, for: run) { _ in throw CancellationError() }
+        }
+        let clock = HandClock()
+        #expect(try await Lease.acquire(.logical, for: run, in: self.repository(clock)).epoch == 2)
+        #expect(clock.slept == .zero)
+    }
+
+    @Test func `keeps its number for ever: old epochs go, the newest stays`() async throws {
+        for _ in 0..<3 {
+            let lease = try await Lease.acquire(.logical, for: run, in: repository())
+            try lease.release()
+        }
+        let repository = try repository()
+        try Lease.removeOldEpochs(of: .logical, in: repository)
+        #expect(try repository.storage.children(of: repository.layout.leases(.logical)) == ["00000003"])
+        #expect(try await Lease.acquire(.logical, for: run, in: repository).epoch == 4)
+    }
+}

@@ -1,0 +1,178 @@
+import BackupModel
+import Testing
+
+@testable import ApexBackup
+
+private let whole = """
+    apiVersion: apex-backup/v1
+    kind: BackupPolicy
+    metadata: {name: apex}
+    cluster: {url: "env:APEX_DATABASE_URL", bin: auto}
+    repository: file:///var/lib/apex-backup            # or s3://bucket/prefix, or a list of both
+    backup:
+      logical:  {databases: all, exclude: [], format: custom, compression: gzip, verify_dump: full, counts: stream, globals: true}
+      physical: {compression: "zstd:1", checkpoint: fast, max_rate: none, wal: stream}
+      jobs: auto
+      memory: auto
+    retention: {minimum: 2, days: 30, daily: 0, weekly: 0, monthly: 0, yearly: 0, window: 7d, after_backup: false}
+    encryption: {passphrase: null, key_file: null}     # references; also --passphrase, --key-file on every command
+    objectives: {rto: 4h, rpo: 15m}
+    restore: {into: null}
+    notify: []
+    """
+
+private let least = """
+    apiVersion: apex-backup/v1
+    kind: BackupPolicy
+    cluster: {url: "env:APEX_DATABASE_URL"}
+    repository: /backups
+    """
+
+private func problem(_ text: String) -> String? {
+    do {
+        _ = try BackupPolicyFile.parse(text, fileName: "p.yaml")
+        return nil
+    } catch {
+        return error.message
+    }
+}
+
+@Suite struct `Reading a backup policy` {
+    @Test func `takes the whole policy of the design as it stands, and it says nothing but the defaults`() throws {
+        var expected = BackupPolicy()
+        expected.cluster.url = .secret(.environment("APEX_DATABASE_URL"))
+        expected.repositories = ["file:///var/lib/apex-backup"]
+        #expect(try BackupPolicyFile.parse(whole, fileName: "p.yaml") == expected)
+    }
+
+    @Test func `needs only cluster and repository`() throws {
+        var expected = BackupPolicy()
+        expected.cluster.url = .secret(.environment("APEX_DATABASE_URL"))
+        expected.repositories = ["/backups"]
+        #expect(try BackupPolicyFile.parse(least, fileName: "p.yaml") == expected)
+    }
+
+    @Test(arguments: ["cluster", "repository"])
+    func `says which of the two is missing, unless it is given elsewhere`(key: String) throws {
+        let lines = least.split(separator: "\n").filter { !$0.hasPrefix(key) }.joined(separator: "\n")
+        #expect(problem(lines) == "p.yaml:1:1: key '\(key)' is missing")
+        let policy = try BackupPolicyFile.parse(lines, fileName: "p.yaml", given: [.cluster, .repository])
+        #expect(key == "cluster" ? policy.cluster.url == nil : policy.repositories.isEmpty)
+    }
+
+    private static let accepted: [(String, @Sendable (BackupPolicy) -> Bool)] = [
+        ("metadata: {name: Prod-1}", { $0.name == "Prod-1" }),
+        (
+            "backup: {logical: {databases: [a, b], exclude: [c]}}",
+            {
+                $0.logical.databases == .named(["a", "b"]) && $0.logical.exclude == ["c"]
+            }
+        ),
+        (
+            "backup: {logical: {format: plain, compression: 'zstd:7'}}",
+            {
+                $0.logical.format == .plain && $0.logical.compression == .zstd(level: 7)
+            }
+        ),
+        (
+            "backup: {logical: {verify_dump: list, counts: server, globals: false}}",
+            {
+                $0.logical.verifyDump == .list && $0.logical.counts == .server && !$0.logical.globals
+            }
+        ),
+        (
+            "backup: {physical: {compression: gzip, checkpoint: spread, max_rate: 32MiB, wal: archive}}",
+            {
+                $0.physical.compression == .gzip(level: 1) && $0.physical.checkpoint == .spread
+                    && $0.physical.maxRate == 32 << 20 && $0.physical.wal == .archive
+            }
+        ),
+        ("backup: {jobs: 4, memory: 64MiB}", { $0.jobs == 4 && $0.memory == 64 << 20 }),
+        (
+            "retention: {minimum: 5, last: 7, days: null, daily: 1, weekly: 2, monthly: 3, yearly: 4}",
+            {
+                $0.retention
+                    == RetentionPolicy(minimum: 5, keepLast: 7, days: nil, daily: 1, weekly: 2, monthly: 3, yearly: 4)
+            }
+        ),
+        ("retention: {last: 7}", { $0.retention == RetentionPolicy(minimum: 2, keepLast: 7, days: 30) }),
+        (
+            "retention: {window: 14d, after_backup: true}",
+            {
+                $0.retentionWindow == .seconds(14 * 86_400) && $0.prunesAfterBackup
+            }
+        ),
+        ("objectives: {rto: 1h}", { $0.objectives.rto == .seconds(3600) && $0.objectives.rpo == .seconds(900) }),
+        ("restore: {into: /restore}", { $0.restoreInto == .directory("/restore") }),
+        ("restore: {into: 'postgresql://u@h/db'}", { $0.restoreInto == .server(.url("postgresql://u@h/db")) }),
+        ("restore: {into: 'file:/run/url'}", { $0.restoreInto == .server(.secret(.file("/run/url"))) }),
+    ]
+
+    @Test(arguments: accepted.indices) func `reads every setting`(index: Int) throws {
+        let (text, holds) = Self.accepted[index]
+        #expect(holds(try BackupPolicyFile.parse(least + "\n" + text, fileName: "p.yaml")), "\(text)")
+        #expect(!holds(BackupPolicy()), "the default must differ, or the test proves nothing: \(text)")
+    }
+
+    @Test(arguments: [
+        ("retension: {}", "unknown key 'retension'; did you mean 'retention'?"),
+        ("metadata: {name: a/b}", "'metadata.name' can not be 'a/b'"),
+        ("metadata: {name: .hidden}", "'metadata.name' can not be '.hidden'"),
+        ("backup: {logical: {formt: plain}}", "unknown key 'formt' in 'backup.logical'; did you mean 'format'?"),
+        ("backup: {logical: {databases: some}}", "'backup.logical.databases' must be 'all', not 'some'"),
+        (
+            "backup: {logical: {databases: []}}",
+            "'backup.logical.databases' is an empty list; write all for all of them"
+        ),
+        ("backup: {logical: {compression: 'zstd:99'}}", "'backup.logical.compression' can not be 'zstd:99'"),
+        ("backup: {logical: {compression: none}}", "'backup.logical.compression' can not be 'none'"),
+        ("backup: {jobs: 0}", "'backup.jobs' must be a whole number from 1 to 64, not '0'"),
+        ("backup: {memory: 64}", "'backup.memory' must be a size, not '64'"),
+        ("backup: {memory: 1MiB}", "'backup.memory' must be at least 32.0 MiB, not '1MiB'"),
+        ("retention: {minimum: 0}", "'retention.minimum' must be a whole number from 1 to 100000, not '0'"),
+        ("retention: {window: 7}", "'retention.window': '7' has no unit; write 7s, 7m, 7h or 7d"),
+        ("retention: {keep_last: 7}", "unknown key 'keep_last' in 'retention'"),
+        ("encryption: {passphrase: 'env:P'}", "encryption ('encryption.passphrase') is not supported by this version"),
+        ("encryption: {key_file: secret}", "'encryption.key_file' must be a reference: env:NAME or file:/PATH"),
+        ("notify: [{to: x}]", "an entry in 'notify' is not supported by this version"),
+        ("restore: {into: 'postgresql://u:p@h/db'}", "'restore.into' holds a password"),
+        (
+            "restore: {into: relative}",
+            "'restore.into' must be a connection URL (postgresql://…) or a reference (env:NAME, file:/PATH)"
+        ),
+    ])
+    func `refuses what it does not know or would ignore`(text: String, expected: String) {
+        #expect(
+            problem(least + "\n" + text)?.hasSuffix(": " + expected) == true, "\(problem(least + "\n" + text) ?? "")")
+    }
+
+    @Test(arguments: [
+        ("[/a, /b]", "p.yaml:4:18: a second repository is not supported by this version"),
+        ("s3://bucket/prefix", "p.yaml:4:13: a repository in S3 is not supported by this version"),
+        ("backups", "p.yaml:4:13: 'repository' must be a file:/// URL or an absolute path, not 'backups'"),
+        ("[]", "p.yaml:4:13: 'repository' is an empty list"),
+    ])
+    func `takes one repository in a directory`(value: String, expected: String) throws {
+        #expect(problem(least.replacing("/backups", with: value)) == expected)
+        let list = try BackupPolicyFile.parse(least.replacing("/backups", with: "[/backups]"), fileName: "p")
+        #expect(list.repositories == ["/backups"])
+    }
+
+    @Test func `refuses another kind or version of file`() {
+        #expect(
+            problem(least.replacing("BackupPolicy", with: "DrillPolicy"))
+                == "p.yaml:2:7: 'kind' must be 'BackupPolicy', not 'DrillPolicy'")
+        #expect(
+            problem(least.replacing("/v1", with: "/v2"))
+                == "p.yaml:1:13: 'apiVersion' must be 'apex-backup/v1', not 'apex-backup/v2'")
+    }
+
+    @Test func `takes a URL without a password as it stands, and refuses one with it`() throws {
+        let open = least.replacing("\"env:APEX_DATABASE_URL\"", with: "'postgresql+asyncpg://backup@db:5432/apex'")
+        #expect(
+            try BackupPolicyFile.parse(open, fileName: "p").cluster.url
+                == .url("postgresql+asyncpg://backup@db:5432/apex"))
+        let closed = least.replacing("\"env:APEX_DATABASE_URL\"", with: "'postgresql://backup:x@db/apex'")
+        #expect(problem(closed) == "p.yaml:3:16: 'cluster.url' holds a password")
+    }
+}

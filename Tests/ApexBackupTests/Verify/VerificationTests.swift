@@ -1,0 +1,234 @@
+@testable import ApexBackup
+import BackupModel
+import BackupStorage
+import PostgresAccess
+import TestSupport
+import Testing
+
+extension `Logical backup` {
+    @Suite(.timeLimit(.minutes(2))) struct `Verification` {
+        /// Ways in which a stored file can be wrong.
+        enum Damage: String, CaseIterable, Sendable {
+            case bitFlipped, truncated, emptied, missing, lengthened
+
+            /// Does it to `file`; returns what undoes it.
+            func apply(to file: String, in directory: TemporaryDirectory) async throws -> [UInt8] {
+                let sound = try directory.read(file)
+                var bytes = sound
+                switch self {
+                case .bitFlipped: bytes[bytes.count / 2] ^= 0x10
+                case .truncated: bytes.removeLast()
+                case .emptied: bytes = []
+                case .lengthened: bytes.append(0)
+                case .missing:
+                    try await runScript("rm -- \"$1\"", directory.path(of: file))
+                    return sound
+                }
+                try directory.write(bytes, to: file)
+                return sound
+            }
+        }
+
+        /// A backup of a small database in a repository of its own.
+        private func withBackup(
+            _ configure: (inout BackupPolicy.LogicalSettings) -> Void = { _ in },
+            _ body: (PostgresCluster, ScratchRepository, BackupManifest) async throws -> Void
+        ) async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await SampleDatabase.fill(server, database)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(try #require(database.database)) {
+                    $0.globals = true
+                    configure(&$0)
+                }
+                try await body(server, scratch, manifest)
+            }
+        }
+
+        @Test func `finds nothing wrong with a sound backup at any level, and records what it proved`() async throws {
+            try await withBackup { _, scratch, manifest in
+                let states: [(BackupVerification.Level, LadderState)] = [
+                    (.list, .committed), (.checksum, .verified), (.deep, .verified),
+                ]
+                for (level, state) in states {
+                    let reports = try await scratch.verify(level, "latest")
+                    #expect(reports.map(\.succeeded) == [true] && reports.map(\.id) == [manifest.id])
+                    #expect(reports.first?.objects == manifest.artefacts.reduce(0) { $0 + $1.volumes.count })
+                    let entry = try #require(try scratch.entries().first)
+                    #expect(entry.state == state && entry.facts.last?.level == level.rawValue)
+                    #expect(try scratch.runs().last?.start?.operation == .verify)
+                    #expect(try scratch.runs().last?.state == .succeeded)
+                }
+                #expect(try scratch.entries().first?.facts.map(\.kind) == [.verified, .verified, .verified])
+            }
+        }
+
+        @Test(arguments: Damage.allCases)
+        func `finds a damaged file of every artefact and names it`(_ damage: Damage) async throws {
+            try await withBackup { _, scratch, manifest in
+                for artefact in manifest.artefacts {
+                    let file = scratch.file(artefact.name, of: manifest.id)
+                    let sound = try await damage.apply(to: file, in: scratch.directory)
+                    for level in BackupVerification.Level.allCases {
+                        let report = try #require(try await scratch.verify(level, manifest.id.text).first)
+                        if damage == .bitFlipped, level == .list {
+                            #expect(report.succeeded, "sizes tell nothing of bits")
+                            continue
+                        }
+                        #expect(report.problems.count == 1, "\(level), \(artefact.name): \(report.problems)")
+                        let problem = try #require(report.problems.first)
+                        #expect(problem.code == (damage == .missing ? .objectMissing : .objectDamaged))
+                        #expect("\(problem)".contains(artefact.name), "\(problem)")
+                        #expect(try scratch.runs().last?.state == .failed)
+                    }
+                    try scratch.directory.write(sound, to: file)
+                }
+                let report = try await scratch.verify(.deep)
+                #expect(report.allSatisfy(\.succeeded))
+            }
+        }
+
+        @Test(arguments: Damage.allCases)
+        func `is not needed for a restore to notice damage, which then leaves nothing behind`(_ damage: Damage) async throws {
+            try await withBackup { server, scratch, manifest in
+                for role in [Artefact.Role.dump, .tables, .globals] {
+                    let artefact = try #require(manifest.artefact(role))
+                    let file = scratch.file(artefact.name, of: manifest.id)
+                    let sound = try await damage.apply(to: file, in: scratch.directory)
+                    try await server.withUnusedName { place in
+                        let error = try await requireFailure { try await scratch.restore(to: place) }
+                        #expect([.objectDamaged, .objectMissing].contains(error.code), "\(role): \(error)")
+                        #expect("\(error)".contains(artefact.name), "\(error)")
+                        #expect(error.unchanged != nil, "\(error)")
+                        let databases = try await server.databases()
+                        #expect(!databases.contains(try #require(place.database)))
+                    }
+                    try scratch.directory.write(sound, to: file)
+                }
+                #expect(try scratch.entries().first?.state == .committed)
+            }
+        }
+
+        @Test(arguments: Damage.allCases)
+        func `tells a damaged manifest from a run without one`(_ damage: Damage) async throws {
+            try await withBackup { server, scratch, first in
+                let name = try #require(first.databases?.first?.name)
+                let second = try await scratch.backup(name)
+                let file = scratch.file("manifest.json", of: second.id)
+                _ = try await damage.apply(to: file, in: scratch.directory)
+                let entry = try #require(try scratch.entries().last)
+                guard damage != .missing else {
+                    #expect(BackupListing(entry).state == "running" && entry.manifest == nil)
+                    #expect(try await scratch.verify(.list).map(\.id) == [first.id])
+                    #expect(try Catalogue(scratch.repository).backup(named: "latest").id == first.id)
+                    return
+                }
+                #expect(BackupListing(entry).state == "unreadable")
+                let reports = try await scratch.verify(.list)
+                #expect(reports.map(\.succeeded) == [true, false])
+                #expect(reports.last?.problems.first?.message.contains("manifest.json") == true)
+                for backup in ["latest", second.id.text] {
+                    let error = try await requireFailure {
+                        try await scratch.planRestore(to: server.settings.with(database: "nowhere")) { $0.backup = backup }
+                    }
+                    #expect(error.code == .objectDamaged && "\(error)".contains(second.id.text), "\(error)")
+                }
+                let (_, prepared) = try await scratch.planRestore(to: server.settings.with(database: "nowhere")) {
+                    $0.backup = first.id.text
+                }
+                await prepared.close()
+                #expect(prepared.plan.backup == first.id)
+            }
+        }
+
+        @Test func `does not believe a manifest that is well sealed and says what it must not`() async throws {
+            try await withBackup { server, scratch, manifest in
+                let key = scratch.repository.layout.manifest(manifest.id)
+                let storage = scratch.repository.storage
+                let other = RunID(at: manifest.startedAt, chance: 0xFFFF)
+                func tampered(_ change: (inout BackupManifest) -> Void) throws -> [UInt8] {
+                    var changed = manifest
+                    change(&changed)
+                    return try RepositoryJSON.encode(changed)
+                }
+                let volume = StoredVolume(
+                    name: "../../../../../etc/passwd", bytes: 1, sha256: SHA256Digest(bytes: Array(repeating: 0, count: 32)))
+                let cases: [(what: String, bytes: [UInt8], code: ErrorCode)] = [
+                    ("not JSON", SelfProof.seal(Array("manifest: 1\n".utf8)), .objectDamaged),
+                    ("JSON of something else", SelfProof.seal(Array("{\"name\": 1}\n".utf8)), .objectDamaged),
+                    ("a newer format", SelfProof.seal(Array("{\"format\": 2, \"shape\": \"new\"}\n".utf8)), .repositoryNewer),
+                    ("no proof", try RepositoryJSON.encodePlain(manifest, pretty: true), .objectDamaged),
+                    ("a path outside", try tampered { $0.artefacts[0].volumes = [volume] }, .objectDamaged),
+                    ("an absolute path", try tampered { $0.artefacts[0].name = "/etc/passwd" }, .objectDamaged),
+                    ("the manifest itself", try tampered { $0.artefacts[0].name = "manifest.json" }, .objectDamaged),
+                    ("another backup's", try tampered { $0.id = other }, .objectDamaged),
+                    ("another cluster's", try tampered { $0.cluster = "other" }, .objectDamaged),
+                ]
+                for (what, bytes, code) in cases {
+                    try storage.remove(key)
+                    #expect(try storage.putIfAbsent(key, bytes) == .stored)
+                    let report = try #require(try await scratch.verify(.checksum).first, "\(what)")
+                    #expect(report.problems.first?.code == code, "\(what): \(report.problems)")
+                    let error = try await requireFailure {
+                        try await scratch.planRestore(to: server.settings.with(database: "nowhere")) {
+                            $0.backup = manifest.id.text
+                        }
+                    }
+                    #expect(error.code == code && error.unchanged != nil, "\(what): \(error)")
+                    #expect(BackupListing(try #require(try scratch.entries().first)).state == "unreadable", "\(what)")
+                }
+            }
+        }
+
+        @Test func `deep finds a dump that was stored as it should be and is not whole`() async throws {
+            for format in DumpFormat.allCases {
+                try await withBackup { $0.format = format } _: { _, scratch, manifest in
+                    let name = try #require(manifest.artefact(.dump)).name
+                    let content = try scratch.content(name, of: manifest)
+                    _ = try scratch.replace(name, of: manifest, with: Array(content.dropLast(300)))
+                    let shallow = try await scratch.verify(.checksum)
+                    #expect(shallow.map(\.succeeded) == [true])
+                    let deep = try #require(try await scratch.verify(.deep).first)
+                    #expect(!deep.succeeded, "\(format)")
+                    #expect(deep.problems.allSatisfy { [.objectDamaged, .dumpIncomplete].contains($0.code) })
+                    #expect(deep.problems.contains { "\($0)".contains(name) }, "\(deep.problems)")
+                }
+            }
+        }
+
+        @Test func `that failed takes back what was proved, and warns in list and plan until the next one`() async throws {
+            try await withBackup { server, scratch, manifest in
+                _ = try await scratch.verify(.checksum)
+                let file = scratch.file("RESTORE.md", of: manifest.id)
+                let sound = try await Damage.bitFlipped.apply(to: file, in: scratch.directory)
+                _ = try await scratch.verify(.checksum)
+                try scratch.directory.write(sound, to: file)
+                let damaged = BackupListing(try #require(try scratch.entries().first))
+                #expect(damaged.state == "committed")
+                #expect(damaged.warnings.contains { $0.hasPrefix("verification failed") && $0.contains("RESTORE.md") })
+                let (_, prepared) = try await scratch.planRestore(to: server.settings.with(database: "nowhere"))
+                await prepared.close()
+                #expect(prepared.plan.warnings.contains { $0.contains("verification of this backup failed") })
+                _ = try await scratch.verify(.checksum)
+                let mended = BackupListing(try #require(try scratch.entries().first))
+                #expect(mended.state == "verified" && mended.warnings.isEmpty && mended.verifiedAt != nil)
+            }
+        }
+
+        @Test func `of what is not there is refused, and of a damaged fact goes on`() async throws {
+            try await withBackup { _, scratch, manifest in
+                for (name, code) in [("20200101T000000Z-0000", ErrorCode.backupMissing), ("yesterday", .usage)] {
+                    let error = try await requireFailure { try await scratch.verify(.list, name) }
+                    #expect(error.code == code && error.message.contains(name))
+                }
+                _ = try await scratch.verify(.checksum)
+                let fact = try #require(try scratch.directory.contents().first { $0.contains("/facts/") && $0.hasSuffix(".json") })
+                _ = try await Damage.bitFlipped.apply(to: fact, in: scratch.directory)
+                let entry = try #require(try scratch.entries().first)
+                #expect(entry.manifest?.id == manifest.id && entry.state == .committed)
+                #expect(scratch.warnings.contains { $0.contains(fact.split(separator: "/").last ?? "") })
+            }
+        }
+    }
+}

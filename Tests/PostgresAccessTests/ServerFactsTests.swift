@@ -1,0 +1,98 @@
+import BackupModel
+import PostgresAccess
+import TestSupport
+import Testing
+
+@Suite struct `Server facts` {
+    @Test func `are told to a role without privileges`() async throws {
+        let cluster = try await PostgresCluster.shared()
+        try await cluster.withDatabase { settings in
+            let name = try #require(settings.database)
+            try await cluster.execute("CREATE ROLE \(name) LOGIN")
+            let superuser = try await cluster.session(settings)
+            let ordinary = try await cluster.session(
+                try ConnectionSettings(parsing: "host=\(cluster.server.directory) user=\(name) dbname=\(name)"))
+            let all = try await superuser.serverFacts()
+            let own = try await ordinary.serverFacts()
+            #expect(all.isSuperuser && all.canReadRolePasswords)
+            #expect(!own.isSuperuser && !own.canReadRolePasswords)
+            #expect(own.systemIdentifier == all.systemIdentifier)
+            #expect(UInt64(own.systemIdentifier) != nil)
+            #expect(own.major == own.versionNumber / 10_000 && own.version.hasPrefix("\(own.major)."))
+            #expect(!own.inRecovery && own.timeline == 1 && own.dataChecksums && own.encoding == "UTF8")
+            #expect(own.currentLSN >= all.currentLSN && own.clock >= all.clock)
+            await superuser.close()
+            await ordinary.close()
+            try await cluster.execute("DROP ROLE \(name)")
+        }
+    }
+
+    @Test func `of a standby are of what it replayed, and its conflicts are explained`() async throws {
+        try await PostgresCluster.with { primary in
+            let directory = "\(primary.server.directory)/standby"
+            let copy = ChildCommand(
+                primary.tools.path(of: "pg_basebackup"),
+                arguments: ["-D", directory, "-R", "-c", "fast", "-d", primary.settings.conninfoWithoutSecrets()],
+                environment: primary.settings.environment, workingDirectory: "/", userName: "postgres")
+            try requireSuccess(try await capture(copy).outcome, of: copy)
+            let standby = ChildCommand(
+                primary.tools.path(of: "postgres"),
+                arguments: ["-D", directory, "-p", "5433", "-c", "max_standby_streaming_delay=0"]
+                    + ["-c", "unix_socket_directories=\(primary.server.directory)", "-c", "listen_addresses="],
+                environment: ["LC_ALL": "C.UTF-8"], workingDirectory: "/", userName: "postgres")
+            let settings = try ConnectionSettings(
+                parsing: "host=\(primary.server.directory) port=5433 user=postgres dbname=postgres")
+            let server = Task { try await run(standby) { _ in } }
+            defer { server.cancel() }
+            #expect(try await eventually { (try? await primary.session(settings).close()) != nil })
+            let session = try await primary.session(settings)
+            let origin = try await primary.session()
+            try await origin.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
+            let written = try await origin.serverFacts()
+            let caughtUp = try await eventually { try await session.serverFacts().currentLSN >= written.currentLSN }
+            #expect(caughtUp)
+            let facts = try await session.serverFacts()
+            #expect(facts.inRecovery && facts.timeline == 1 && facts.systemIdentifier == written.systemIdentifier)
+
+            try await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t")
+            try await origin.execute("DELETE FROM t")
+            try await origin.execute("VACUUM t")
+            let error = await #expect(throws: BackupError.self) {
+                let hasConflict = try await eventually {
+                    try await session.query("SELECT count(*) FROM t").rows.isEmpty
+                }
+                #expect(!hasConflict)
+            }
+            #expect(error?.remedy.contains("max_standby_streaming_delay") == true, "\(String(describing: error))")
+            await session.close()
+            await origin.close()
+        }
+    }
+
+    @Test func `are not asked through a pooler in transaction mode`() async throws {
+        try await PostgresCluster.with { cluster in
+            let directory = cluster.server.directory
+            let lines = [
+                "[databases]", "* = host=\(directory) port=5432 user=postgres", "[pgbouncer]", "listen_port = 6432",
+                "unix_socket_dir = \(directory)", "auth_type = any", "pool_mode = transaction",
+            ]
+            let values = lines.map { "(\(quoteLiteral($0)))" }.joined(separator: ", ")
+            try await cluster.execute("COPY (VALUES \(values)) TO \(quoteLiteral("\(directory)/pgbouncer.ini"))")
+            let pgbouncer = ChildCommand(
+                "/usr/sbin/pgbouncer", arguments: ["\(directory)/pgbouncer.ini"], environment: ["LC_ALL": "C"],
+                workingDirectory: "/", userName: "postgres")
+            let pooler = Task { try await run(pgbouncer) { _ in } }
+            defer { pooler.cancel() }
+            let settings = try ConnectionSettings(
+                parsing: "host=\(directory) port=6432 user=postgres dbname=postgres")
+            #expect(try await eventually { (try? await cluster.session(settings).close()) != nil })
+            let pooled = try await cluster.session(settings)
+            let error = await #expect(throws: BackupError.self) { try await pooled.serverFacts() }
+            #expect(error?.code == .pooledConnection)
+            await pooled.close()
+            let direct = try await cluster.session()
+            try await direct.requireDirectConnection()
+            await direct.close()
+        }
+    }
+}

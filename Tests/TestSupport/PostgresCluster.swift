@@ -1,0 +1,91 @@
+package import PostgresAccess
+import Synchronization
+
+/// A PostgreSQL cluster for tests, on a Unix socket in a temporary directory.
+///
+/// `shared()` is for tests that leave the cluster as it was, besides their own databases and roles; a test that changes
+/// settings, stops or breaks the server starts its own with `start`.
+package struct PostgresCluster: Sendable {
+    package let server: ScratchServer
+    package let tools: ClientTools
+    /// The superuser's connection to the database `postgres`.
+    package var settings: ConnectionSettings { server.settings }
+
+    /// Starts a cluster of its own; the caller ends it with `destroy`.
+    package static func start(configuration: [String: String] = [:]) async throws -> PostgresCluster {
+        let searchPath = "/usr/local/bin:/usr/bin:/bin"
+        let tools = try await ClientTools.find(
+            ClientTools.server + ClientTools.dumpAndRestore, forServer: 150_000, directory: nil,
+            searchPath: searchPath)
+        var options = ScratchServer.Options()
+        options.configuration = ["full_page_writes": "off", "max_connections": "100"]
+        options.configuration.merge(configuration) { _, given in given }
+        let server = try await ScratchServer.start(
+            binDirectory: tools.directory, directory: temporaryPath("cluster"), options: options)
+        return PostgresCluster(server: server, tools: tools)
+    }
+
+    /// Starts a cluster, runs `body` and destroys the cluster, whatever happens.
+    package static func with<Value>(
+        configuration: [String: String] = [:], _ body: (PostgresCluster) async throws -> Value
+    ) async throws -> Value {
+        let cluster = try await start(configuration: configuration)
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(cluster)) } catch { result = .failure(error) }
+        try await cluster.server.destroy()
+        return try result.get()
+    }
+
+    /// The cluster that the tests of this process share.
+    ///
+    /// The kernel ends it when the process ends, and the next test process removes its directory.
+    package static func shared() async throws -> PostgresCluster { try await sharedCluster.value }
+
+    private static let sharedCluster = Task {
+        try await removeLeftovers()
+        return try await start()
+    }
+
+    /// Runs `body` with a new database, which is dropped afterwards; `name` is made up unless given.
+    package func withDatabase<Value>(
+        named name: String? = nil, _ body: (ConnectionSettings) async throws -> Value
+    ) async throws -> Value {
+        let name = name ?? "test_\(uniqueNumber())"
+        try await execute("CREATE DATABASE \(quoteIdentifier(name)) TEMPLATE template0")
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(settings.with(database: name))) } catch { result = .failure(error) }
+        try await Task { try await execute("DROP DATABASE IF EXISTS \(quoteIdentifier(name)) WITH (FORCE)") }.value
+        return try result.get()
+    }
+
+    /// Runs statements as the superuser, in the database `postgres` unless `settings` name another.
+    package func execute(_ sql: String, in settings: ConnectionSettings? = nil) async throws {
+        let session = try await session(settings)
+        try await session.execute(sql)
+        await session.close()
+    }
+
+    /// A superuser's session, in the database `postgres` unless `settings` name another.
+    package func session(_ settings: ConnectionSettings? = nil) async throws -> PostgresSession {
+        try await PostgresSession.connect(
+            settings ?? self.settings, applicationName: "apex-backup tests", timeout: .seconds(20))
+    }
+
+    private static let directoryPrefix = "/tmp/apex-backup-test-"
+
+    /// A path for a temporary directory, unique among all processes, that other users can reach.
+    package static func temporaryPath(_ purpose: String) -> String {
+        "\(directoryPrefix)\(purpose)-\(uniqueNumber())"
+    }
+
+    private static func removeLeftovers() async throws {
+        let list = ChildCommand("/bin/ls", arguments: ["-1", "/tmp"], environment: ["LC_ALL": "C"])
+        for name in try await capture(list, limit: 1 << 20).text.split(separator: "\n") {
+            guard "/tmp/\(name)".hasPrefix("\(directoryPrefix)cluster-") else { continue }
+            // One that is in use, or that another test process removes just now, is not ours to remove.
+            try? await ScratchServer.stopLeftover(directory: "/tmp/\(name)")
+        }
+    }
+}
+
+private func uniqueNumber() -> String { String(UInt64.random(in: .min ... .max), radix: 36) }

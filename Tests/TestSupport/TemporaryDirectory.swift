@@ -1,0 +1,39 @@
+internal import FoundationEssentials
+
+/// A directory of its own for one test, removed with everything in it when the last reference goes.
+///
+/// Keep it in a stored property of the suite, so that it lives as long as the test runs.
+package final class TemporaryDirectory: Sendable {
+    /// The absolute path, which every user can traverse.
+    package let path: String
+
+    /// Makes a new, empty directory.
+    package init() throws {
+        path = "/tmp/apex-test-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    /// The path of `name` in the directory.
+    package func path(of name: String) -> String { "\(path)/\(name)" }
+
+    /// The content of the file `name`.
+    package func read(_ name: String) throws -> [UInt8] {
+        try Array(Data(contentsOf: URL(filePath: path(of: name))))
+    }
+
+    /// Makes or replaces the file `name`, and the folders it is in.
+    package func write(_ bytes: [UInt8], to name: String) throws {
+        let url = URL(filePath: path(of: name))
+        try FileManager.default.createDirectory(
+            at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(bytes).write(to: url)
+    }
+
+    /// The paths of all files and folders in the directory, relative to it and sorted.
+    package func contents() throws -> [String] {
+        try FileManager.default.subpathsOfDirectory(atPath: path).sorted()
+    }
+}
