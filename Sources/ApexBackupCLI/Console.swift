@@ -24,7 +24,7 @@ final class Console: Sendable {
     }
 
     /// Prints lines of data.
-    func print(_ text: String) { Swift.print(text) }
+    func print(_ text: String) { Swift.print(withoutControls(text)) }
 
     /// Prints `value` as one JSON document.
     func print(json value: some Encodable) { Self.printJSON(value) }
@@ -44,7 +44,7 @@ final class Console: Sendable {
         if isJSON {
             Self.printJSON(ErrorDocument(error: error))
         } else {
-            Self.writeError("apex-backup: error: \(error)")
+            Self.writeError(withoutControls("apex-backup: error: \(error)"))
         }
     }
 
@@ -53,11 +53,11 @@ final class Console: Sendable {
         switch event {
         case .warning(let text):
             endLine()
-            Self.writeError("apex-backup: warning: \(text)")
+            Self.writeError("apex-backup: warning: \(onOneLine(text))")
         case .note(let text):
             guard !isQuiet else { return }
             endLine()
-            Self.writeError("apex-backup: \(text)")
+            Self.writeError("apex-backup: \(onOneLine(text))")
         case .phase(let name): showProgress("\(name) …", always: false)
         case .progress(let subject, let bytes, let whole):
             let share = whole.map { $0 > 0 ? " of \(formatBytes($0))" : "" } ?? ""
@@ -68,6 +68,7 @@ final class Console: Sendable {
     /// On a terminal one line that changes; elsewhere a line every half minute.
     private func showProgress(_ text: String, always: Bool) {
         guard !isQuiet else { return }
+        let text = onOneLine(text)
         progress.withLock { state in
             let now = ContinuousClock.now
             if isTerminal {

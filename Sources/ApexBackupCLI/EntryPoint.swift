@@ -2,6 +2,7 @@ import ApexBackup
 import ArgumentParser
 import BackupModel
 import Dispatch
+import FoundationEssentials
 import Glibc
 
 /// The program: parses arguments, runs the command on threads of its own, and ends with its exit status.
@@ -43,7 +44,8 @@ enum EntryPoint {
                 return known.code.exitStatus
             }
         }
-        let signals = [SIGTERM, SIGINT].map { number in
+        let numbers = [SIGTERM, SIGINT] + (isHangupIgnored ? [] : [SIGHUP])
+        let signals = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { task.cancel() }
@@ -52,6 +54,14 @@ enum EntryPoint {
         }
         defer { for source in signals { source.cancel() } }
         return await task.value
+    }
+
+    /// Whether this program was started to outlive its terminal, as nohup does.
+    private static var isHangupIgnored: Bool {
+        guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
+            let line = status.firstMatch(of: /SigIgn:\s*([0-9a-f]+)/), let mask = UInt64(line.1, radix: 16)
+        else { return false }
+        return mask & (1 << (UInt64(SIGHUP) - 1)) != 0
     }
 
     /// Moves the example and the exit statuses, which stand in the discussion before the usage, to the end of a help.
@@ -74,13 +84,14 @@ enum EntryPoint {
             print(withExampleLast(message))
             return 0
         }
+        func shown(_ text: String) -> String { withoutControls(hidingPasswords(of: arguments, in: text)) }
         if arguments.contains("--json") {
             let usage = BackupError(
-                .usage, ApexBackupCommand.message(for: error), remedy: "See 'apex-backup --help'.",
+                .usage, shown(ApexBackupCommand.message(for: error)), remedy: "See 'apex-backup --help'.",
                 unchanged: "Nothing was done.")
             Console.printJSON(ErrorDocument(error: usage))
         } else {
-            Console.writeError(message)
+            Console.writeError(shown(message))
         }
         return ErrorCode.usage.exitStatus
     }

@@ -44,19 +44,65 @@ struct Workplace: Sendable {
             "APEX_BACKUP_POLICY": directory.path(of: "policy.yaml"), "APEX_BACKUP_LEASE_EXPIRY": leaseExpiry,
             "TMPDIR": directory.path(of: "scratch"),
         ])
+        try writePolicy(retention: retention)
+    }
+
+    func write(_ text: String, to name: String) throws { try directory.write(Array(text.utf8), to: name) }
+
+    /// Writes the policy: this database, PostgreSQL's programs in `bin` or wherever they are found.
+    func writePolicy(retention: String? = nil, bin: String = "auto") throws {
         try write(
             """
             apiVersion: apex-backup/v1
             kind: BackupPolicy
             metadata: {name: apex}
-            cluster: {url: "env:APEX_DATABASE_URL"}
+            cluster: {url: "env:APEX_DATABASE_URL", bin: "\(bin)"}
             repository: file:///overridden-by-the-environment
             backup: {logical: {databases: ["\(database)"]}}
             \(retention.map { "retention: \($0)" } ?? "")
             """, to: "policy.yaml")
     }
 
-    func write(_ text: String, to name: String) throws { try directory.write(Array(text.utf8), to: name) }
+    /// Puts `script` before one of PostgreSQL's programs, for the tool alone; `$REAL` is the program itself.
+    ///
+    /// What is asked for its version answers as ever.
+    func stage(_ programs: String..., script: String) throws {
+        let files = FileManager.default
+        let folder = directory.path(of: "bin")
+        try files.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        for program in try files.contentsOfDirectory(atPath: cluster.programs) {
+            let path = "\(folder)/\(program)"
+            if files.fileExists(atPath: path) { try files.removeItem(atPath: path) }
+            guard programs.contains(program) else {
+                try files.createSymbolicLink(atPath: path, withDestinationPath: "\(cluster.programs)/\(program)")
+                continue
+            }
+            try write(
+                """
+                #!/bin/sh
+                REAL=\(cluster.programs)/\(program)
+                case "$*" in *--version*) exec $REAL "$@" ;; esac
+                \(script)
+                exec $REAL "$@"
+                """, to: "bin/\(program)")
+            try files.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+        }
+        try writePolicy(bin: folder)
+    }
+
+    /// Makes the programs wait, once they are started, until ``letGo()``.
+    func hold(_ programs: String...) throws {
+        for program in programs {
+            try stage(program, script: "touch \(path("held")); while [ ! -e \(path("go")) ]; do sleep 0.05; done")
+        }
+    }
+
+    func path(_ name: String) -> String { directory.path(of: name) }
+    func isThere(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+
+    /// Waits until a program is held.
+    func isHeld() async -> Bool { await comesTrue { isThere("held") } }
+    func letGo() throws { try write("", to: "go") }
 
     /// Runs the tool and throws unless it exits with 0.
     @discardableResult

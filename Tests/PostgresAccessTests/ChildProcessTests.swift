@@ -86,10 +86,10 @@ import Testing
     }
 
     @Test func `that end before all was written to them are the cause, not the broken pipe`() async throws {
-        struct BrokenPipe: Error {}
+        let brokenPipe = BackupError(.pipeBroken, "Writing failed.", remedy: "None.")
         let command = shell("echo 'bad input' >&2; exit 4")
         let result = try await run(command, input: .pipe) { streams in
-            if try await writeZeros(5, to: streams.standardInput) == EPIPE { throw BrokenPipe() }
+            if try await writeZeros(5, to: streams.standardInput) == EPIPE { throw brokenPipe }
         }
         #expect(result.outcome.status == .exited(4))
         let error = #expect(throws: BackupError.self) { try result.value(of: command) }

@@ -67,8 +67,9 @@ import Testing
         #expect(environment["PGPASSWORD"] == "s3cret")
         #expect(environment["PGSSLMODE"] == "require")
         #expect(environment["PGOPTIONS"] == "-c a=b")
-        #expect(settings.conninfoWithoutSecrets() == "dbname='apex' keepalives_idle='7'")
-        #expect(settings.conninfoWithoutSecrets(database: #"it's \"#) == #"dbname='it\'s \\' keepalives_idle='7'"#)
+        let keepalives = "keepalives='1' keepalives_count='3' keepalives_idle='7' keepalives_interval='10'"
+        #expect(settings.conninfoWithoutSecrets() == "dbname='apex' \(keepalives)")
+        #expect(settings.conninfoWithoutSecrets(database: #"it's \"#) == #"dbname='it\'s \\' \#(keepalives)"#)
     }
 
     @Test func `never show the password`() throws {

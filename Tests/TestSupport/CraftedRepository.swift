@@ -86,7 +86,9 @@ package struct CraftedRepository: Sendable {
 }
 
 /// A repository could not be crafted: a defect of the test.
-package struct CraftingFailure: Error {}
+package struct CraftingFailure: Error {
+    package init() {}
+}
 
 extension CraftedRepository {
     /// Adds a backup that started so many seconds ago, or in the future when negative, and returns its name.

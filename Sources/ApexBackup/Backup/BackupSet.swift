@@ -125,7 +125,8 @@ struct ArtefactWriter {
             try body(stream.sink)
             return try stream.finish()
         } catch {
-            try stream.discard()
+            // The first error says more than one of the clean-up; prune removes what is left.
+            do { try stream.discard() } catch { repository.environment.warn(error.message) }
             throw error
         }
     }
@@ -138,10 +139,14 @@ struct ArtefactWriter {
             preconditionFailure("'\(name)' is no name of an artefact")
         }
         let volumes = VolumeWriter(repository.storage, key: key)
-        let behindCompressor: any ByteSink = overlapped ? HandoffSink(into: volumes) : volumes
-        let compressor = try makeCompressor(compression, into: behindCompressor)
-        let digest = DigestSink(into: overlapped ? HandoffSink(into: compressor) : compressor)
-        return ArtefactStream(writer: self, digest: digest, volumes: volumes)
+        guard overlapped else {
+            let digest = DigestSink(into: try makeCompressor(compression, into: volumes))
+            return ArtefactStream(writer: self, digest: digest, volumes: volumes, handoffs: [])
+        }
+        let stored = HandoffSink(into: volumes)
+        let content = HandoffSink(into: try makeCompressor(compression, into: stored))
+        return ArtefactStream(
+            writer: self, digest: DigestSink(into: content), volumes: volumes, handoffs: [content, stored])
     }
 }
 
@@ -150,6 +155,8 @@ struct ArtefactStream {
     let writer: ArtefactWriter
     let digest: DigestSink
     let volumes: VolumeWriter
+    /// The stages with threads of their own, in the order of the bytes.
+    let handoffs: [HandoffSink]
 
     /// Where the content goes.
     var sink: any ByteSink { digest }
@@ -162,5 +169,9 @@ struct ArtefactStream {
             contentSHA256: digest.digest, volumes: volumes.volumes)
     }
 
-    func discard() throws(BackupError) { try volumes.discard() }
+    /// Brings every thread to rest, and then removes what was written.
+    func discard() throws(BackupError) {
+        for handoff in handoffs { handoff.abandon() }
+        try volumes.discard()
+    }
 }

@@ -57,10 +57,13 @@ extension LogicalBackup {
         return stored
     }
 
-    /// All failures as one error; one failure keeps its own words.
+    /// All failures as one error; one failure keeps its own words, after the name of its database.
     static func combined(_ failures: [(database: String, error: BackupError)], of count: Int) -> BackupError {
         guard failures.count > 1, let first = failures.first else {
-            return failures.first?.error ?? RunLog.describe(CancellationError())
+            guard let only = failures.first else { return RunLog.describe(CancellationError()) }
+            var error = only.error
+            if !error.message.contains(only.database) { error.message = "'\(only.database)': \(error.message)" }
+            return error
         }
         return BackupError(
             first.error.code, "\(failures.count) of \(count) databases could not be dumped.",
@@ -165,18 +168,26 @@ struct StreamedDump {
     /// complete.
     func capture(inspecting inspector: any StreamInspector) async throws -> Artefact {
         let stream = try writer.open(overlapped: true)
+        // Outlives the validator: what feeds one that no longer reads comes to rest only when the child has ended.
+        var feed: HandoffSink?
+        defer { feed?.abandon() }
         do {
             if let validator {
                 try await run(validator, input: .pipe) { child in
                     let input = HandoffSink(into: child.takeInput(of: validator))
+                    feed = input
                     try await pump(into: stream, inspector: inspector, validator: input)
-                }.value(of: validator)
+                }.requireSuccess(of: validator)
             } else {
                 try await pump(into: stream, inspector: inspector, validator: nil)
             }
             return try stream.finish()
         } catch {
-            try stream.discard()
+            do {
+                try stream.discard()
+            } catch let problem {
+                writer.repository.environment.warn("A part of '\(writer.name)' could not be removed: \(problem.message)")
+            }
             throw error
         }
     }
@@ -200,8 +211,7 @@ struct StreamedDump {
                 }
             }
         }
-        try dumped.value(of: command)
-        try requireSuccess(dumped.outcome, of: command)
+        try dumped.requireSuccess(of: command)
         try inspector.finish()
         try validator?.finish()
     }

@@ -22,8 +22,11 @@ struct DatabaseSnapshot: Sendable {
     static func hold(in session: PostgresSession, facts: ServerFacts) async throws -> DatabaseSnapshot {
         for statement in timeoutsOff(serverVersion: facts.versionNumber) { try await session.execute(statement) }
         let lsn = facts.inRecovery ? "pg_last_wal_replay_lsn()" : "pg_current_wal_lsn()"
+        // A standby shows what it has replayed: its clock is ahead of its data by the lag.
+        let clock =
+            facts.inRecovery ? "coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())" : "clock_timestamp()"
         let before = try await session.query(
-            "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \(lsn)")
+            "SELECT (extract(epoch FROM \(clock)) * 1000000)::bigint, \(lsn)")
         guard let clock = before.value(0, 0).flatMap({ Int64($0) }),
             let position = before.value(0, 1).flatMap({ LogSequenceNumber(parsing: $0) })
         else { throw unexpectedAnswer("the clock and the write-ahead log position") }

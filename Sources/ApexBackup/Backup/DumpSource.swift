@@ -4,7 +4,6 @@ import PostgresAccess
 /// A server that was looked at and found fit to be dumped.
 struct DumpSource: Sendable {
     let connection: ConnectionSettings
-    let session: PostgresSession
     let facts: ServerFacts
     let tools: ClientTools
     /// The databases to dump.
@@ -33,8 +32,9 @@ struct DumpSource: Sendable {
             if backup.request.settings.globals, !facts.canReadRolePasswords {
                 warnings.append("passwords missing: the role that takes the backup may not read pg_authid")
             }
+            await session.close()
             return DumpSource(
-                connection: backup.connection, session: session, facts: facts, tools: tools, databases: databases,
+                connection: backup.connection, facts: facts, tools: tools, databases: databases,
                 warnings: warnings)
         } catch {
             await session.close()
@@ -70,11 +70,6 @@ struct DumpSource: Sendable {
                 unchanged: "No backup was taken.")
         }
         return chosen
-    }
-
-    /// Ends the session; what becomes of it no longer matters.
-    func close() {
-        Task { [session] in await session.close() }
     }
 }
 

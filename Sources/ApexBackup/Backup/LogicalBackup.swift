@@ -46,8 +46,13 @@ package struct LogicalBackup: Sendable {
         let environment = repository.environment
         let startedAt = environment.clocks.wall()
         var phases = PhaseLog(clocks: environment.clocks, events: environment.events)
-        let source = try await phases.measure("connect") { try await DumpSource.open(self) }
-        defer { source.close() }
+        let source = try await phases.measure("connect") {
+            do {
+                return try await DumpSource.open(self)
+            } catch {
+                throw RunLog.describe(error).leaving("No backup was taken.")
+            }
+        }
         try checkSpace(for: source.databases)
         _ = try repository.put(
             RunningBackup(leaseEpoch: lease.epoch, baseline: nil), at: repository.layout.running(run))
@@ -62,26 +67,56 @@ package struct LogicalBackup: Sendable {
             try await phases.measure("commit") { try set.storeTables(of: dumps) }
             let manifest = try set.manifest(
                 of: source, startedAt: startedAt, phases: phases.durations, settings: request.settings.summary)
-            try commit(manifest)
+            try commit(manifest, under: lease)
             return manifest
         } catch {
-            let isGivenUp = discard(run)
-            throw (isGivenUp ? givenUp(run) : RunLog.describe(error))
-                .leaving("No backup was committed; earlier backups were not touched.")
+            throw discard(run, after: RunLog.describe(error))
         }
     }
 
     /// Puts the manifest, unless the run was given up meanwhile.
-    private func commit(_ manifest: BackupManifest) throws(BackupError) {
+    ///
+    /// From then on the backup is there: an error of the put is judged by looking, and nothing after it fails the run.
+    private func commit(_ manifest: BackupManifest, under lease: Lease) throws(BackupError) {
         try Task.checkNotCancelled()
-        guard try repository.put(manifest, at: repository.layout.manifest(manifest.id)) == .stored else {
-            throw givenUp(manifest.id)
+        try lease.requireHeld()
+        let outcome: PutOutcome
+        do {
+            outcome = try repository.put(manifest, at: repository.layout.manifest(manifest.id))
+        } catch {
+            guard case .committed(manifest)? = try Catalogue(repository).document(of: manifest.id) else { throw error }
+            repository.environment.warn("Backup \(manifest.id) is committed, but: \(error.message)")
+            return
         }
+        guard outcome == .stored else { throw givenUp(manifest.id) }
         do {
             try repository.storage.remove(repository.layout.running(manifest.id))
         } catch {
-            repository.environment.warn("The mark of the run was left beside backup \(manifest.id): \(error.message)")
+            repository.environment.warn("The mark of a running backup could not be removed: \(error.message)")
         }
+    }
+
+    /// Removes what a failed run stored, unless a manifest stands or may stand there; tells what became of it.
+    ///
+    /// What cannot be removed now is a leftover for prune.
+    private func discard(_ run: RunID, after failure: BackupError) -> BackupError {
+        let layout = repository.layout
+        var error = failure
+        do {
+            switch try Catalogue(repository).document(of: run) {
+            case .committed: return error.leaving("Backup \(run) is committed and whole.")
+            case .aborted: error = givenUp(run)
+            case nil: break
+            }
+            for name in try repository.storage.children(of: layout.backup(run)) where name != "manifest.json" {
+                try repository.storage.remove(layout.backup(run).appending(name))
+            }
+        } catch let problem {
+            repository.environment.warn(
+                "What the failed run \(run) stored was not all removed; 'apex-backup prune --apply' will: "
+                    + problem.message)
+        }
+        return error.leaving("No backup was committed; earlier backups were not touched.")
     }
 
     private func givenUp(_ run: RunID) -> BackupError {
@@ -89,30 +124,6 @@ package struct LogicalBackup: Sendable {
             .backupAborted, "Backup \(run) was given up by 'apex-backup prune' before it could commit.",
             reason: "its lease had no heartbeat for \(DurationText.format(repository.environment.leaseExpiry))",
             remedy: "Find out why this run was suspended, and take a new backup.")
-    }
-
-    /// Removes what a failed run stored, and tells whether prune had given the run up.
-    ///
-    /// A manifest whose publication ended in an error may be there all the same: it goes before what it names. What
-    /// cannot be removed now is a leftover for prune.
-    private func discard(_ run: RunID) -> Bool {
-        let layout = repository.layout
-        var isGivenUp = false
-        do {
-            switch try Catalogue(repository).document(of: run) {
-            case .committed: try repository.storage.remove(layout.manifest(run))
-            case .aborted: isGivenUp = true
-            case nil: break
-            }
-            for name in try repository.storage.children(of: layout.backup(run)) where name != "manifest.json" {
-                try repository.storage.remove(layout.backup(run).appending(name))
-            }
-        } catch {
-            repository.environment.warn(
-                "What the failed run \(run) stored could not all be removed; 'apex-backup prune --apply' will: "
-                    + error.message)
-        }
-        return isGivenUp
     }
 
     /// Refuses to begin what cannot fit, judged by the last backup; the first backup is only warned about.

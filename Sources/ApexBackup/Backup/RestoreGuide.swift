@@ -33,10 +33,6 @@ struct RestoreGuide {
 
     private func section(_ database: DatabaseRecord, _ artefact: Artefact) -> [String] {
         let name = Self.shellQuoted(database.name)
-        let p = database.properties
-        let create =
-            "createdb --template=template0 --encoding=\(p.encoding) --lc-collate=\(Self.shellQuoted(p.collate)) "
-            + "--lc-ctype=\(Self.shellQuoted(p.ctype)) --owner=\(Self.shellQuoted(p.owner)) -- \(name)"
         let load =
             switch database.format {
             case .custom: "\(read(artefact)) | pg_restore --exit-on-error -d \(Self.connectionString(database.name))"
@@ -45,9 +41,39 @@ struct RestoreGuide {
         return [
             "## Database \(Self.oneLine(database.name))", "",
             "As of \(database.snapshot.clock.readable), LSN \(database.snapshot.lsn); \(database.rows) rows in "
-                + "\(database.tables) tables.", "", "```sh", create, load,
+                + "\(database.tables) tables.", "", "```sh",
+        ] + create(database) + [load] + properties(of: database) + [
             "vacuumdb --analyze-only -d \(Self.connectionString(database.name))", "```", "",
         ]
+    }
+
+    /// `createdb`, except for the databases that every new server has.
+    private func create(_ database: DatabaseRecord) -> [String] {
+        guard !["postgres", "template1"].contains(database.name) else { return [] }
+        let p = database.properties
+        var options = [
+            "--maintenance-db=template1", "--template=template0", "--encoding=\(Self.shellQuoted(p.encoding))",
+            "--lc-collate=\(Self.shellQuoted(p.collate))", "--lc-ctype=\(Self.shellQuoted(p.ctype))",
+            "--owner=\(Self.shellQuoted(p.owner))",
+        ]
+        switch p.localeProvider {
+        case "i":
+            options.append("--locale-provider=icu")
+            if let locale = p.locale { options.append("--icu-locale=\(Self.shellQuoted(locale))") }
+            if let rules = p.icuRules { options.append("--icu-rules=\(Self.shellQuoted(rules))") }
+        case "b":
+            options.append("--locale-provider=builtin")
+            if let locale = p.locale { options.append("--builtin-locale=\(Self.shellQuoted(locale))") }
+        default: break
+        }
+        return ["createdb \(options.joined(separator: " ")) -- \(Self.shellQuoted(database.name))"]
+    }
+
+    /// What belongs to the database itself, which its dump does not carry.
+    private func properties(of database: DatabaseRecord) -> [String] {
+        database.properties.statements(for: database.name).map { statement in
+            "psql -X -v ON_ERROR_STOP=1 -d template1 -c \(Self.shellQuoted(statement.sql))"
+        }
     }
 
     private func read(_ artefact: Artefact) -> String {

@@ -48,6 +48,8 @@ struct DrillChecks: Sendable {
         } catch is CancellationError {
             throw CancellationError()
         } catch {
+            // What fails because the drill is asked to stop says nothing of the restored data.
+            try Task.checkCancellation()
             let known = RunLog.describe(error)
             if known.code == .interrupted { throw known }
             return CheckAnswer(.failed([known.message, known.reason].compactMap { $0 }.joined(separator: " ")))
@@ -213,10 +215,11 @@ struct DrillChecks: Sendable {
     }
 
     private func http(_ url: String, _ status: Int, _ check: DrillCheck) async throws -> CheckAnswer {
-        let got = try await HTTPProbe(url: url, timeout: check.timeout).status()
+        let probe = HTTPProbe(url: url, timeout: check.timeout)
+        let got = try await probe.status()
         return CheckAnswer(
             DrillCheck(id: check.id, check.question).question.expectation.holds(for: String(got)),
-            got: .number(String(got)), evidence: "GET \(url)")
+            got: .number(String(got)), evidence: "GET \(probe.place)")
     }
 
     private func command(
@@ -230,7 +233,7 @@ struct DrillChecks: Sendable {
         guard let program = arguments.first else { throw CheckImpossible("the command is empty") }
         let child = ChildCommand(
             try resolve(program), arguments: Array(arguments.dropFirst()), environment: environment,
-            secrets: server.connection.secrets)
+            secrets: server.connection.secrets + command.secrets(among: environment))
         let outcome = try await run(child) { _ in }.outcome
         let got: String =
             switch outcome.status {
@@ -250,5 +253,15 @@ struct DrillChecks: Sendable {
             if isExecutable(path) { return path }
         }
         throw CheckImpossible("there is no program '\(program)' in PATH")
+    }
+}
+
+extension DrillCommand {
+    /// The values in `environment` of the variables that are secrets, whole and line by line: a program may print one.
+    fileprivate func secrets(among environment: [String: String]) -> [String] {
+        self.environment.keys.flatMap { name -> [String] in
+            guard case .secret? = self.environment[name], let value = environment[name] else { return [] }
+            return [value] + value.split(whereSeparator: \.isNewline).map(String.init)
+        }
     }
 }

@@ -17,8 +17,12 @@ struct DrillJournal: Sendable {
     private(set) var gaveUpAt: Duration = .zero
     var manifest: BackupManifest?
     var artefacts: [Artefact] = []
+    /// Whether the policy leaves out a database of the backup.
+    var isPartial = false
     var server: ScratchServer?
     var serverFacts: ServerFacts?
+    /// What the server said of the settings that isolate it.
+    var isolation: [String] = []
 
     init(id: RunID, clocks: Clocks, events: @escaping @Sendable (BackupEvent) -> Void) {
         self.id = id

@@ -33,7 +33,7 @@ struct DrillRecord {
             let fact = BackupFact(
                 kind: .drilled, at: entry.at, run: journal.id, succeeded: report.verdict == .pass,
                 level: report.verdict.rawValue, reason: report.reasons.first,
-                seconds: observation.recoveryTime?.total?.seconds)
+                seconds: observation.recoveryTime?.total?.seconds, partial: journal.isPartial ? true : nil)
             try repository.record(fact, of: manifest.id)
         }
         return report
@@ -72,11 +72,7 @@ struct DrillRecord {
         if journal.server != nil {
             report.target = .init(
                 systemIdentifier: facts?.systemIdentifier, serverVersion: facts?.version,
-                isolation: [
-                    "own server from an empty directory, under a system identifier of its own",
-                    "listens on a Unix socket in a directory of its own only",
-                    "archive_mode=off, max_logical_replication_workers=0, no preload libraries",
-                ], overrides: run.policy.target.overrides)
+                isolation: journal.isolation, overrides: run.policy.target.overrides)
         }
         report.environment.host = environment.host
         report.environment.cpuCount = HostFacts.processorCount

@@ -40,19 +40,21 @@ package struct DrillRun: Sendable {
         return try await RunLog(repository: repository).recorded(
             .drill, settings: "\(policyDigest)", judge: Self.end
         ) { id in
+            let parent = withoutDoubleSlashes(policy.target.directory ?? scratchParent)
+            await DrillLeftovers(parent: parent, environment: environment).remove()
             // The failure is declared before anything is looked at.
             var journal = DrillJournal(id: id, clocks: environment.clocks, events: environment.events)
             var observation = DrillObservation()
-            let directory = "\(policy.target.directory ?? scratchParent)/apex-drill-\(id.text.lowercased())"
-            var server: ScratchServer?
+            let directory = "\(parent)/\(DrillLeftovers.prefix)\(id.text.lowercased())"
             do {
-                server = try await perform(in: directory, journal: &journal, observation: &observation)
+                try await perform(in: directory, journal: &journal, observation: &observation)
             } catch {
-                observation.faults.append(DrillJournal.fault(error, during: journal.phase))
-                server = journal.server
+                // What fails after the drill was asked to stop fails because of that.
+                let cause = Task.isCancelled ? CancellationError() : error
+                observation.faults.append(DrillJournal.fault(cause, during: journal.phase))
             }
             journal.gaveUp()
-            let cleanup = await cleanUp(server, directory: directory, journal: &journal)
+            let cleanup = await cleanUp(journal.server, directory: directory, journal: &journal)
             let report = try DrillRecord(
                 run: self, journal: journal, observation: observation, cleanup: cleanup, facts: journal.serverFacts
             ).store()
@@ -79,19 +81,25 @@ package struct DrillRun: Sendable {
 
     private func perform(
         in directory: String, journal: inout DrillJournal, observation: inout DrillObservation
-    ) async throws -> ScratchServer {
+    ) async throws {
         let (entry, manifest, tools) = try await journal.measure(.select) { try await select() }
         journal.manifest = manifest
         observation.recoveryPoint = try recoveryPoint(of: manifest, at: journal.declaredAt)
-        journal.artefacts = try Catalogue(repository).databases(of: manifest).artefacts
-        let server = try await journal.measure(.provision) {
-            try await ScratchServer.start(
-                binDirectory: tools.directory, directory: directory, options: scratchOptions())
+        let (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
+        journal.artefacts = artefacts
+        journal.isPartial = databases.contains { !(policy.source.databases?.contains($0.name) ?? true) }
+        let isolation = DrillIsolation(directory: directory, major: tools.major)
+        var started: ScratchServer?
+        defer { journal.server = started }
+        let (server, answers) = try await journal.measure(.provision) {
+            let server = try await ScratchServer.start(
+                binDirectory: tools.directory, directory: directory, options: scratchOptions(isolation))
+            started = server
+            return (server, try await isolation.prove(of: server))
         }
-        journal.server = server
+        journal.isolation = answers
         let restored = try await restore(entry, into: server, journal: &journal)
         try await check(restored, journal: &journal, observation: &observation)
-        return server
     }
 
     private func select() async throws -> (CatalogueEntry, BackupManifest, ClientTools) {
@@ -133,13 +141,12 @@ package struct DrillRun: Sendable {
             declaredFailure: declared, clockUncertainty: .zero)
     }
 
-    /// Socket only, archiving off, nothing preloaded, no logical replication: a drill touches nothing of the source.
-    private func scratchOptions() -> ScratchServer.Options {
+    /// What isolates the server wins over the policy.
+    private func scratchOptions(_ isolation: DrillIsolation) -> ScratchServer.Options {
         var options = ScratchServer.Options()
-        options.configuration = [
-            "archive_mode": "off", "max_logical_replication_workers": "0", "max_wal_size": "4GB",
-            "shared_preload_libraries": "", "autovacuum": "off",
-        ].merging(policy.target.overrides) { _, given in given }
+        options.configuration = ["max_wal_size": "4GB", "autovacuum": "off"]
+        options.configuration.merge(policy.target.overrides) { _, given in given }
+        options.configuration.merge(isolation.configuration) { _, isolating in isolating }
         return options
     }
 
@@ -217,6 +224,11 @@ package struct DrillRun: Sendable {
                 ]
                 : problems)
     }
+}
+
+/// `path` as PostgreSQL writes it in its settings.
+private func withoutDoubleSlashes(_ path: String) -> String {
+    "/" + path.split(separator: "/").joined(separator: "/")
 }
 
 /// What is left of a drill's server.

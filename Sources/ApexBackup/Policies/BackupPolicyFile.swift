@@ -112,7 +112,7 @@ package enum BackupPolicyFile {
     private static func read(_ backup: YAMLMapping, into policy: inout BackupPolicy) throws(BackupError) {
         if let logical = backup["logical"] { policy.logical = try self.logical(logical) }
         if let physical = backup["physical"] { policy.physical = try self.physical(physical) }
-        if let jobs = backup["jobs"], try jobs.scalar().text != "auto" { policy.jobs = try jobs.integer(in: 1...64) }
+        if let jobs = backup["jobs"], try jobs.scalar().text != "auto" { policy.jobs = try jobs.integer(in: 1...16) }
         if let memory = backup["memory"], try memory.scalar().text != "auto" {
             policy.memory = try memory.byteCount(atLeast: 32 << 20)
         }

@@ -55,14 +55,15 @@ package struct RepositoryPrune: Sendable {
         return Plan(
             retention: policy.plan(for: candidates, at: now),
             unfinished: entries.filter { $0.isTombstoned }.map(\.id),
-            leftovers: entries.filter { Self.isLeftover($0, now: now) }.map(\.id),
+            leftovers: try leftovers(among: entries, now: now),
             oldRuns: try oldRuns(now: now))
     }
 
-    /// Plans and carries the plan out, or carries `plan` out, as a recorded run.
-    package func recorded(_ plan: Plan? = nil) async throws -> Result {
+    /// Plans and carries the plan out as a recorded run; a refusal is recorded too.
+    package func recorded() async throws -> (plan: Plan, result: Result) {
         try await RunLog(repository: repository).recorded(.prune, settings: "\(policy)") { _ in
-            try await apply(try plan ?? self.plan())
+            let plan = try plan()
+            return (plan, try await apply(plan))
         }
     }
 
@@ -70,7 +71,9 @@ package struct RepositoryPrune: Sendable {
     package func apply(_ plan: Plan) async throws -> Result {
         var result = Result()
         for expired in plan.retention.expired {
-            try Task.checkNotCancelled()
+            try Task.checkCancellation()
+            // Somebody may have held it since the plan was made.
+            guard let entry = try Catalogue(repository).entry(expired.candidate.id), entry.isRemovable else { continue }
             let fact = BackupFact(
                 kind: .tombstone, at: repository.environment.clocks.wall(), reason: expired.reason)
             try repository.record(fact, of: expired.candidate.id)
@@ -84,8 +87,9 @@ package struct RepositoryPrune: Sendable {
         }
         for id in plan.leftovers {
             try Task.checkNotCancelled()
-            if try await giveUp(id) {
+            if let bytes = try await giveUp(id) {
                 result.givenUp.append(id)
+                result.bytes += bytes
             } else {
                 result.stillRunning.append(id)
             }
@@ -100,24 +104,33 @@ package struct RepositoryPrune: Sendable {
         return RetentionCandidate(
             id: entry.id, kind: manifest.kind, systemIdentifier: manifest.systemIdentifier,
             startedAt: manifest.startedAt, isVerified: entry.state >= .verified,
-            isDamaged: entry.failedVerification != nil, isHeld: entry.hold != nil, holdReason: entry.hold?.reason)
+            isDamaged: entry.failedVerification != nil, isHeld: !entry.isRemovable,
+            holdReason: entry.hold?.reason ?? entry.unreadableFact.map { "a fact is unreadable: \($0.message)" })
     }
 
+    /// A clock that is ahead may have stamped the newest backups too: each gap between two is judged like the last one.
     private func clockRefusal(_ candidates: [RetentionCandidate], now: Timestamp) -> BackupError? {
         let starts = candidates.map(\.startedAt).sorted()
-        guard let newest = starts.last else { return nil }
-        let intervals = zip(starts.dropFirst(), starts).map { $0.since($1) }.sorted()
-        let median = intervals.isEmpty ? nil : intervals[intervals.count / 2]
-        return ClockGuard.refusal(now: now, newest: newest, medianInterval: median)
+        let median = ClockGuard.medianInterval(of: starts)
+        if let refusal = ClockGuard.refusal(now: now, newest: starts.last, medianInterval: median) { return refusal }
+        guard starts.count >= 3 else { return nil }
+        let earlier = ClockGuard.medianInterval(of: starts.dropLast())
+        return ClockGuard.refusal(now: starts[starts.count - 1], newest: starts[starts.count - 2], medianInterval: earlier)
     }
 
-    /// A run without a commit, or one given up whose data or mark is still there.
-    private static func isLeftover(_ entry: CatalogueEntry, now: Timestamp) -> Bool {
-        switch entry.content {
-        case .running: !entry.isTombstoned
-        case .aborted: true
-        case .committed, .unreadable: false
+    /// Runs without a commit, and runs given up of which more is left than the mark that must outlive them for a while.
+    private func leftovers(among entries: [CatalogueEntry], now: Timestamp) throws(BackupError) -> [RunID] {
+        var found: [RunID] = []
+        for entry in entries {
+            switch entry.content {
+            case .running where !entry.isTombstoned: found.append(entry.id)
+            case .aborted(let mark):
+                let names = try repository.storage.children(of: repository.layout.backup(entry.id))
+                if names != ["manifest.json"] || now.since(mark.at) > Self.recordsKept { found.append(entry.id) }
+            case .running, .committed, .unreadable: continue
+            }
         }
+        return found
     }
 
     /// Removes a tombstoned backup; the manifest outlives the data and the facts outlive the manifest, so that what is
@@ -145,24 +158,24 @@ package struct RepositoryPrune: Sendable {
         return bytes
     }
 
-    /// Gives up a run that certainly no longer runs; tells whether it did.
-    private func giveUp(_ id: RunID) async throws -> Bool {
+    /// Gives up a run that certainly no longer runs; returns the bytes removed, or `nil` when it still runs.
+    private func giveUp(_ id: RunID) async throws -> Int64? {
         let catalogue = Catalogue(repository)
         if case nil = try catalogue.document(of: id) {
             let running = try repository.get(RunningBackup.self, at: repository.layout.running(id))
             let lease = Lease(repository: repository, kind: .logical, epoch: running?.leaseEpoch ?? 0)
-            if running != nil, try await lease.observe() == .alive { return false }
+            if running != nil, try await lease.observe() == .alive { return nil }
             let mark = AbortedRun(
                 at: repository.environment.clocks.wall(), by: repository.environment.makeRunID(),
                 reason: "its lease had no heartbeat")
             _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(id))
         }
-        guard case .aborted(let mark) = try catalogue.document(of: id) else { return false }
-        _ = try removeData(of: id)
+        guard case .aborted(let mark) = try catalogue.document(of: id) else { return nil }
+        let bytes = try removeData(of: id)
         if repository.environment.clocks.wall().since(mark.at) > Self.recordsKept {
             try repository.storage.remove(repository.layout.manifest(id))
         }
-        return true
+        return bytes
     }
 
     private func oldRuns(now: Timestamp) throws(BackupError) -> [RunID] {

@@ -19,6 +19,8 @@ package struct CatalogueEntry: Sendable {
     package var content: Content
     /// In the order they happened.
     package var facts: [BackupFact]
+    /// The first fact that cannot be read: what it says, a hold perhaps, is not known.
+    package var unreadableFact: BackupError?
 
     package var manifest: BackupManifest? {
         if case .committed(let manifest) = content, !isTombstoned { manifest } else { nil }
@@ -34,13 +36,16 @@ package struct CatalogueEntry: Sendable {
         return last?.kind == .hold ? last : nil
     }
 
+    /// Whether retention may remove it: nothing holds it, and no fact that might hold it is unreadable.
+    package var isRemovable: Bool { manifest != nil && hold == nil && unreadableFact == nil }
+
     package func last(_ kind: BackupFact.Kind, succeeded: Bool = true) -> BackupFact? {
         facts.last { $0.kind == kind && $0.succeeded == succeeded }
     }
 
-    /// Whether the newest verification found it damaged.
+    /// The newest verification, if it found the backup damaged; one that read less than digests takes nothing back.
     package var failedVerification: BackupFact? {
-        let last = facts.last { $0.kind == .verified }
+        let last = facts.last { $0.kind == .verified && !($0.succeeded && $0.level == "list") }
         return last?.succeeded == false ? last : nil
     }
 }
@@ -120,7 +125,8 @@ package struct Catalogue: Sendable {
         let layout = repository.layout
         let children = try repository.storage.children(of: layout.backup(id))
         guard !children.isEmpty else { return nil }
-        return CatalogueEntry(id: id, content: try content(of: id), facts: try facts(of: id))
+        let (facts, unreadable) = try facts(of: id)
+        return CatalogueEntry(id: id, content: try content(of: id), facts: facts, unreadableFact: unreadable)
     }
 
     private func content(of id: RunID) throws(BackupError) -> CatalogueEntry.Content {
@@ -168,17 +174,19 @@ package struct Catalogue: Sendable {
             unchanged: "No file outside the repository was read or written.")
     }
 
-    private func facts(of id: RunID) throws(BackupError) -> [BackupFact] {
+    private func facts(of id: RunID) throws(BackupError) -> (facts: [BackupFact], unreadable: BackupError?) {
         let folder = repository.layout.facts(id)
         var facts: [BackupFact] = []
+        var unreadable: BackupError?
         for name in try repository.storage.children(of: folder) {
             do {
                 if let fact = try repository.get(BackupFact.self, at: folder.appending(name)) { facts.append(fact) }
             } catch  where error.code == .objectDamaged {
                 repository.environment.warn(error.message)
+                unreadable = unreadable ?? error
             }
         }
-        return facts.sorted { $0.at < $1.at }
+        return (facts.sorted { $0.at < $1.at }, unreadable)
     }
 
     /// The database records of a backup, wherever they are kept.

@@ -49,8 +49,7 @@ package struct Initialization: Sendable {
                         firstSeen: environment.clocks.wall()))
             }
             try repository.requireIncarnation(facts.systemIdentifier)
-            let user = try await session.query("SELECT current_user").firstValue ?? ""
-            let needs = await needs(of: facts, user: user)
+            let needs = try await rightsMissing(in: session, facts: facts) + (await toolsMissing(for: facts))
             await session.close()
             return Outcome(
                 repository: storage.location, repositoryID: repository.marker.id, isNew: isNew,
@@ -62,25 +61,47 @@ package struct Initialization: Sendable {
         }
     }
 
-    private func needs(of facts: ServerFacts, user: String) async -> [String] {
+    /// What the role cannot read, each with the statement that lets it.
+    private func rightsMissing(in session: PostgresSession, facts: ServerFacts) async throws -> [String] {
         var needs: [String] = []
+        let rights = try await session.query(
+            """
+            SELECT quote_ident(rolname) AS role, rolbypassrls AS bypasses_row_security,
+                pg_has_role(oid, 'pg_read_all_data', 'USAGE') AS reads_all_data,
+                current_setting('lo_compat_privileges') = 'on' AS reads_large_objects
+            FROM pg_catalog.pg_roles WHERE rolname = current_user
+            """)
+        let role = rights.value(0, "role") ?? "CURRENT_USER"
+        func lacks(_ right: String) -> Bool { !facts.isSuperuser && rights.value(0, right) != "t" }
         if !facts.canReadRolePasswords {
             needs.append(
                 "Role passwords cannot be read: backups will be marked \"passwords missing\". For a complete backup use "
-                    + "a superuser, or: GRANT SELECT ON pg_authid TO \(quoteIdentifier(user));")
+                    + "a superuser, or: GRANT SELECT ON pg_authid TO \(role);")
         }
-        if !facts.isSuperuser {
+        if lacks("reads_all_data") {
+            needs.append("Tables and sequences of others cannot be read: GRANT pg_read_all_data TO \(role);")
+        }
+        if lacks("bypasses_row_security") {
             needs.append(
-                "To read every table: GRANT pg_read_all_data TO \(quoteIdentifier(user)); tables with row "
-                    + "security also need: ALTER ROLE \(quoteIdentifier(user)) BYPASSRLS;")
+                "A table with row security makes the backup of its database fail: ALTER ROLE \(role) BYPASSRLS;")
         }
+        if lacks("reads_large_objects") {
+            needs.append(
+                "Large objects of others cannot be read, which pg_read_all_data does not change, and one makes the "
+                    + "backup of its database fail: GRANT SELECT ON LARGE OBJECT oid TO \(role); for each, in its "
+                    + "database; or for all, and for writing too: ALTER ROLE \(role) SET lo_compat_privileges = on;")
+        }
+        return needs
+    }
+
+    private func toolsMissing(for facts: ServerFacts) async -> [String] {
         do {
             _ = try await ClientTools.find(
                 forServer: facts.versionNumber, directory: bin, searchPath: environment.variables["PATH"] ?? "")
+            return []
         } catch {
             let known = RunLog.describe(error)
-            needs.append("\(known.message) \(known.remedy)")
+            return ["\(known.message) \(known.remedy)"]
         }
-        return needs
     }
 }

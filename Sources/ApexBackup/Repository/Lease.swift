@@ -12,6 +12,8 @@ package struct Lease: Sendable {
         var host: String
         var pid: Int32
         var since: Timestamp
+        /// How long the holder may go without a heartbeat: an observer with less patience must not take over.
+        var expirySeconds: Double
     }
 
     /// The empty object of a heartbeat or release says when it was put, for people.
@@ -41,7 +43,8 @@ package struct Lease: Sendable {
         let lease = Lease(repository: repository, kind: kind, epoch: newest + 1)
         let environment = repository.environment
         let holder = Holder(
-            run: run, host: environment.host, pid: environment.process.pid, since: environment.clocks.wall())
+            run: run, host: environment.host, pid: environment.process.pid, since: environment.clocks.wall(),
+            expirySeconds: environment.leaseExpiry.seconds)
         guard try repository.put(holder, at: lease.holderKey) == .stored else {
             throw try held(newest + 1, kind: kind, in: repository)
         }
@@ -52,11 +55,17 @@ package struct Lease: Sendable {
     package func observe() async throws -> Observation {
         let clocks = repository.environment.clocks
         let first = try marks()
-        guard try repository.storage.info(holderKey) != nil, !first.contains(Self.released) else { return .free }
+        guard let holder = try repository.get(Holder.self, at: holderKey), !first.contains(Self.released) else {
+            return .free
+        }
         guard try Self.newestEpoch(of: kind, in: repository) == epoch else { return .stale }
+        let patience = max(repository.environment.leaseExpiry, .seconds(holder.expirySeconds))
+        repository.environment.note(
+            "run \(holder.run) on \(holder.host) has not released its lease; watching for its heartbeat for up to "
+                + DurationText.format(patience))
         let start = clocks.monotonic()
-        while clocks.monotonic() - start < repository.environment.leaseExpiry {
-            try await clocks.sleep(repository.environment.leaseExpiry / 60)
+        while clocks.monotonic() - start < patience {
+            try await clocks.sleep(patience / 60)
             let now = try marks()
             if now.contains(Self.released) { return .free }
             if now.contains(where: { !first.contains($0) }) { return .alive }
@@ -70,16 +79,21 @@ package struct Lease: Sendable {
         var beat = 0
         while true {
             try await environment.clocks.sleep(environment.leaseExpiry / 4)
-            guard try Self.newestEpoch(of: kind, in: repository) == epoch else {
-                throw BackupError(
-                    .leaseLost, "Another run took over the lease for \(kind.rawValue) backups of '\(cluster)'.",
-                    reason: "no heartbeat of this run was seen for \(DurationText.format(environment.leaseExpiry))",
-                    remedy: "Find out why this run was suspended, and see 'apex-backup list --runs'.",
-                    unchanged: "This run committed nothing.")
-            }
+            try requireHeld()
             beat += 1
             _ = try repository.put(Mark(at: environment.clocks.wall()), at: beatKey(beat))
             if beat > 2 { try repository.storage.remove(beatKey(beat - 2)) }
+        }
+    }
+
+    /// Throws when another run has taken over.
+    package func requireHeld() throws(BackupError) {
+        guard try Self.newestEpoch(of: kind, in: repository) == epoch else {
+            throw BackupError(
+                .leaseLost, "Another run took over the lease for \(kind.rawValue) backups of '\(cluster)'.",
+                reason: "no heartbeat of this run was seen for "
+                    + DurationText.format(repository.environment.leaseExpiry),
+                remedy: "Find out why this run was suspended, and see 'apex-backup list --runs'.")
         }
     }
 
@@ -118,6 +132,15 @@ package struct Lease: Sendable {
         try repository.storage.children(of: repository.layout.leases(kind)).compactMap { Int($0) }.max() ?? 0
     }
 
+    /// The run that took the newest epoch, and whether it has released it; `nil` if nobody ever held the lease.
+    static func newestHolder(
+        of kind: BackupKind, in repository: Repository
+    ) throws(BackupError) -> (run: RunID, isReleased: Bool)? {
+        let lease = Lease(repository: repository, kind: kind, epoch: try newestEpoch(of: kind, in: repository))
+        guard let holder = try repository.get(Holder.self, at: lease.holderKey) else { return nil }
+        return (holder.run, try lease.marks().contains(released))
+    }
+
     private static func held(_ epoch: Int, kind: BackupKind, in repository: Repository) throws(BackupError)
         -> BackupError
     {
@@ -138,31 +161,32 @@ extension Repository {
         _ kind: BackupKind, for run: RunID, _ body: @escaping @Sendable (Lease) async throws -> Value
     ) async throws -> Value {
         let lease = try await Lease.acquire(kind, for: run, in: self)
-        let result: Result<Value, any Error>
-        do {
-            result = .success(
-                try await withThrowingTaskGroup(of: Value?.self) { group in
-                    group.addTask { try await body(lease) }
-                    group.addTask {
-                        try await lease.keepAlive()
-                        return nil
-                    }
-                    defer { group.cancelAll() }
-                    while let value = try await group.next() {
-                        if let value { return value }
-                    }
-                    throw CancellationError()
-                })
-        } catch {
-            result = .failure(error)
+        let result = await withTaskGroup(of: Result<Value?, any Error>.self) { group in
+            group.addTask { await Result { try await body(lease) } }
+            group.addTask { await Result { try await lease.keepAlive() }.map { nil } }
+            var first: (any Error)?
+            for await result in group {
+                group.cancelAll()
+                switch result {
+                // What the body has finished counts, also when the lease was lost meanwhile.
+                case .success(let value?): return Result<Value, any Error>.success(value)
+                case .success(nil): continue
+                case .failure(let error): first = first ?? error
+                }
+            }
+            return .failure(first ?? CancellationError())
         }
-        if (result.failure as? BackupError)?.code != .leaseLost { try lease.release() }
+        do {
+            try lease.release()
+        } catch {
+            environment.warn("The lease could not be released; the next backup waits for it: \(error.message)")
+        }
         return try result.get()
     }
 }
 
-extension Result {
-    fileprivate var failure: Failure? {
-        if case .failure(let error) = self { error } else { nil }
+extension Result where Failure == any Error {
+    fileprivate init(_ body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
     }
 }

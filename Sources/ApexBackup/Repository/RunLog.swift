@@ -113,7 +113,16 @@ package struct RunLog: Sendable {
         case .failed: .failed
         case .interrupted: .interrupted
         case .refused: .refused
-        case nil: start.map { HostFacts.isGone($0.process, on: $0.host) } ?? true ? .interrupted : .running
+        case nil: try start.map(isGone) ?? true ? .interrupted : .running
         }
+    }
+
+    /// Whether a run without an end is certainly over: its process is, or, on another host, its lease is.
+    private func isGone(_ start: RunStart) throws(BackupError) -> Bool {
+        if HostFacts.isGone(start.process, on: start.host) { return true }
+        guard start.operation == .backup, start.host != repository.environment.host,
+            let holder = try Lease.newestHolder(of: start.kind ?? .logical, in: repository)
+        else { return false }
+        return start.id < holder.run || (start.id == holder.run && holder.isReleased)
     }
 }

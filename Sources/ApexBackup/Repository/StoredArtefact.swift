@@ -20,7 +20,7 @@ struct StoredArtefact {
             guard let key = repository.layout.volume(volume.name, of: backup) else { throw foreign(volume.name) }
             volumes.append((key, volume))
         }
-        try readVolumes(volumes, from: repository.storage, into: sink)
+        try readVolumes(volumes, from: repository.storage, into: CancellableSink(sink))
     }
 
     /// Streams the content into `sink`, which is finished when all of it was right; its digest is compared before.
@@ -62,6 +62,20 @@ struct StoredArtefact {
             .objectDamaged, "Backup \(backup) names the object '\(name)', which is no file of it.",
             remedy: "Use another backup ('apex-backup list').", unchanged: "Nothing was read or written.")
     }
+}
+
+/// Passes bytes on until the task is asked to stop.
+private final class CancellableSink: ByteSink {
+    private let next: any ByteSink
+
+    init(_ next: any ByteSink) { self.next = next }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        try Task.checkNotCancelled()
+        try next.write(bytes)
+    }
+
+    func finish() throws(BackupError) { try next.finish() }
 }
 
 /// Passes bytes on, but not the end: the reader decides after its checks whether the stream may end well.

@@ -7,37 +7,45 @@ struct DatabaseRestore {
     let restore: LogicalRestore
     let prepared: LogicalRestore.Prepared
     let database: RestorePlan.Database
+    /// What this run has changed before, for errors; `nil` when nothing.
+    let earlier: String?
 
     private var repository: Repository { restore.repository }
     private var target: TargetServer { prepared.target }
+    private var selection: ArchiveSelection? { prepared.selection }
 
     /// Restores into a database of its own, proves it, and only then gives it the name that was asked for.
     func run(_ phases: inout PhaseLog) async throws -> (database: RestoreResult.Database, warnings: [String]) {
         let record = try source()
-        let working = database.action == .addTables ? database.target : workingName()
+        guard database.action != .addTables else { return (try await addTables(of: record, &phases), []) }
+        let working = WorkingName.make(for: database.target, environment: repository.environment)
         var warnings: [String] = []
-        if database.action != .addTables {
-            try await phases.measure("create") {
-                try await target.create(
-                    working, like: record.properties, tablespaces: try await target.tablespaces())
-            }
-        }
+        var result: RestoreResult.Database
         do {
+            try await phases.measure("create") {
+                try await target.create(working, like: record.properties, tablespaces: try await target.tablespaces())
+            }
             try await load(record, into: working, &phases)
-            if database.action == .addTables { return (summary(tables: 0, rows: 0, keptAs: nil), warnings) }
-            try await phases.measure("analyze") { try await analyze(working) }
-            let counted = try await phases.measure("compare") { try await compareCounts(of: record, in: working) }
-            warnings += try await target.apply(
-                record.properties, to: working, roles: try await target.roles())
-            let kept = try await phases.measure("swap") { try await takeName(from: working) }
-            return (summary(tables: counted.tables, rows: counted.rows, keptAs: kept), warnings)
+            try await phases.measure("analyze") {
+                try await Analysis(target: target, jobs: restore.request.jobs ?? HostFacts.processorCount).run(in: working)
+            }
+            result = try await phases.measure("compare") { try await compareCounts(of: record, in: working) }
+            warnings += try await target.apply(record.properties, to: working, roles: try await target.roles())
+            let kept = try await phases.measure("swap") { try await takeName(from: working, warnings: &warnings) }
+            result.keptAs = kept
         } catch {
             throw await cleanedUp(after: RunLog.describe(error), working: working)
         }
-    }
-
-    private func summary(tables: Int, rows: Int64, keptAs: String?) -> RestoreResult.Database {
-        RestoreResult.Database(name: database.target, tables: tables, rows: rows, keptAs: keptAs)
+        if let kept = result.keptAs, database.action == .replaceEmpty || restore.request.dropsOld {
+            do {
+                try await target.drop(kept)
+                result.keptAs = nil
+            } catch {
+                let error = RunLog.describe(error)
+                warnings.append("the old database is left as '\(kept)': \(error.message) \(error.reason ?? "")")
+            }
+        }
+        return (result, warnings)
     }
 
     private func source() throws(BackupError) -> DatabaseRecord {
@@ -47,136 +55,126 @@ struct DatabaseRestore {
         return record
     }
 
-    /// A name beside the target's, within PostgreSQL's 63 bytes.
-    private func workingName() -> String {
-        Self.name(database.target, suffix: "\(Self.workingMark)\(repository.environment.makeRunID().text.suffix(4))")
-    }
-
-    private static let workingMark = "_restoring_"
-
-    /// Whether `name` is one that a restore into `target` works under.
-    static func isWorkingName(_ name: String, of target: String) -> Bool {
-        let chance = String(name.suffix(4))
-        return chance.allSatisfy(\.isHexDigit) && name == Self.name(target, suffix: "\(workingMark)\(chance)")
-    }
-
-    static func name(_ base: String, suffix: String) -> String {
-        var base = base
-        while base.utf8.count + suffix.utf8.count > 63, !base.isEmpty { base.removeLast() }
-        return base + suffix
-    }
-
-    /// Drops the half-restored database that this run made; the one of the operator is not touched.
-    private func cleanedUp(after error: BackupError, working: String) async -> BackupError {
-        guard database.action != .addTables else {
-            return error.leaving("The tables were to be added in one transaction: nothing was changed.")
+    private func addTables(of record: DatabaseRecord, _ phases: inout PhaseLog) async throws -> RestoreResult.Database {
+        do {
+            try await load(record, into: database.target, &phases)
+        } catch {
+            var error = RunLog.describe(error)
+            error.unchanged = "The tables were to be added in one transaction: nothing was changed."
+            throw error
         }
         do {
-            try await target.drop(working)
+            return try await phases.measure("compare") { try await compareCounts(of: record, in: database.target) }
         } catch {
-            repository.environment.warn("The database '\(working)' is left half restored: drop it by hand.")
+            var error = RunLog.describe(error)
+            error.unchanged = "The tables were added and are in '\(database.target)'; what was there before is as it was."
+            throw error
         }
-        return error.leaving(
-            database.action == .create
-                ? "The half-restored database '\(working)' was dropped; nothing else was changed."
-                : "'\(database.target)' is as it was; the half-restored copy was dropped.")
+    }
+
+    /// Drops the half-restored database that this run made, and says what there is now.
+    private func cleanedUp(after error: BackupError, working: String) async -> BackupError {
+        var error = error
+        let elsewhere = earlier.map { "before it: \($0)" } ?? "nothing else was changed"
+        do {
+            try await target.drop(working)
+            error.unchanged =
+                database.action == .create
+                ? "The half-restored database '\(working)' was dropped; \(elsewhere)."
+                : "'\(database.target)' is as it was; the half-restored copy was dropped; \(elsewhere)."
+        } catch let dropping {
+            error.unchanged =
+                "The half-restored database '\(working)' is left (\(RunLog.describe(dropping).message)): drop it by hand; "
+                + "\(elsewhere)."
+        }
+        return error
     }
 
     private func load(_ record: DatabaseRecord, into name: String, _ phases: inout PhaseLog) async throws {
-        guard let artefact = prepared.artefacts.first(where: { $0.name == record.artefact }) else {
-            throw BackupError(
-                .objectMissing, "Backup \(prepared.manifest.id) does not list the dump of '\(record.name)'.",
-                remedy: "Use another backup ('apex-backup list').")
-        }
-        let stored = StoredArtefact(artefact, of: prepared.manifest.id, in: repository)
+        let stored = try prepared.dump(of: record, in: repository)
         let program = DumpProgram(
             tools: prepared.tools, connection: target.connection, environment: repository.environment)
+        let options = prepared.omitsTablespaces ? ["--no-tablespaces"] : []
+        let spool = Spool(directory: restore.request.spoolDirectory, environment: repository.environment)
+        defer { spool.remove() }
         switch (record.format, database.feed) {
         case (.plain, _):
             try await phases.measure("restore") {
                 try await program.psql(name) { sink throws(BackupError) in try stored.readContent(for: .restore, into: sink) }
             }
         case (.custom, .streamed):
+            var options = options
+            if let selection {
+                try spool.write(selection.list)
+                options += ["--use-list=\(spool.path)", "--single-transaction"]
+            }
             try await phases.measure("restore") {
-                try await program.pgRestore(name, selection) { sink throws(BackupError) in
+                try await program.pgRestore(name, options) { sink throws(BackupError) in
                     try stored.readContent(for: .restore, into: sink)
                 }
             }
         case (.custom, .spooled):
-            let spool = Spool(
-                directory: restore.request.spoolDirectory, name: repository.environment.makeRunID())
-            defer { spool.remove() }
             try await phases.measure("fetch") { try stored.readContent(for: .restore, into: spool.makeSink()) }
             try await phases.measure("restore") {
-                try await program.pgRestore(name, file: spool.path, jobs: database.jobs)
+                try await program.pgRestore(name, options, file: spool.path, jobs: database.jobs)
             }
         }
     }
 
-    private var selection: [String] {
-        guard database.action == .addTables || !restore.request.tables.isEmpty || !restore.request.schemas.isEmpty
-        else {
-            return []
+    /// Every restored table's rows against what was captured.
+    private func compareCounts(of record: DatabaseRecord, in name: String) async throws -> RestoreResult.Database {
+        var result = RestoreResult.Database(name: database.target, tables: 0, rows: 0, isCompared: false)
+        guard let artefact = prepared.artefacts.first(where: { $0.role == .tables }) else { return result }
+        let lines = try StoredArtefact(artefact, of: prepared.manifest.id, in: repository).tableLines(of: record.oid)
+        let tables = selection?.tables(among: lines) ?? lines.filter { $0.table != nil }
+        let differences = try await target.withSession(in: name) { session in
+            try await RowComparison(session: session).differences(from: tables)
         }
-        var arguments: [String] = restore.request.schemas.map { "--schema=\($0)" }
-        for table in restore.request.tables {
-            let parts = table.split(separator: ".", maxSplits: 1).map(String.init)
-            if parts.count == 2 { arguments.append("--schema=\(parts[0])") }
-            arguments.append("--table=\(parts.last ?? table)")
+        guard differences.isEmpty else {
+            throw BackupError(
+                .countMismatch, "The restored '\(name)' does not hold the rows that were captured.",
+                reason: differences.prefix(10).joined(separator: "; "),
+                remedy: "Restore again; if it differs again, use another backup.")
         }
-        return arguments + ["--single-transaction"]
+        result.tables = tables.count
+        result.rows = tables.reduce(0) { $0 + ($1.rows ?? 0) }
+        result.isCompared = true
+        return result
     }
 
-    private func analyze(_ name: String) async throws {
-        let program = DumpProgram(
-            tools: prepared.tools, connection: target.connection, environment: repository.environment)
-        try await program.analyze(name, jobs: max(1, restore.request.jobs ?? HostFacts.processorCount))
-    }
-
-    /// Every table's rows against what was captured.
-    private func compareCounts(of record: DatabaseRecord, in name: String) async throws -> (tables: Int, rows: Int64) {
-        guard restore.request.tables.isEmpty, restore.request.schemas.isEmpty,
-            let artefact = prepared.artefacts.first(where: { $0.role == .tables })
-        else { return (0, 0) }
-        let session = try await PostgresSession.connect(
-            target.connection.with(database: name), applicationName: "apex-backup restore",
-            timeout: DumpSource.connectTimeout)
-        do {
-            let lines = try StoredArtefact(artefact, of: prepared.manifest.id, in: repository).tableLines(
-                of: record.oid)
-            let differences = try await RowComparison(session: session).differences(from: lines)
-            await session.close()
-            guard differences.isEmpty else {
-                throw BackupError(
-                    .countMismatch, "The restored '\(name)' does not hold the rows that were captured.",
-                    reason: differences.prefix(10).joined(separator: "; "),
-                    remedy: "Restore again; if it differs again, use another backup.")
-            }
-            let tables = lines.filter { $0.table != nil }
-            return (tables.count, tables.reduce(0) { $0 + ($1.rows ?? 0) })
-        } catch {
-            await session.close()
-            throw error
-        }
-    }
-
-    /// Gives the restored database its name; the one that had it is kept under a dated one.
-    private func takeName(from working: String) async throws -> String? {
+    /// Gives the restored database its name; the one that had it is kept under a dated one, which is returned.
+    private func takeName(from working: String, warnings: inout [String]) async throws -> String? {
         guard database.action != .create else {
             try await target.rename(working, to: database.target)
             return nil
         }
         let stamp = repository.environment.clocks.wall().compact.lowercased()
-        let kept = Self.name(database.target, suffix: "_before_restore_\(stamp)")
-        let isEmpty = database.action == .replaceEmpty
-        // Not stopped half-way: the old database must not be left without sessions.
-        try await Task {
-            try await target.swap(
-                working, into: database.target, keeping: kept, disconnecting: restore.request.disconnects)
-        }.value
-        guard isEmpty || restore.request.dropsOld else { return kept }
-        try await target.drop(kept)
-        return nil
+        let kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)")
+        warnings += try await target.swap(
+            working, into: database.target, keeping: kept, disconnecting: restore.request.disconnects)
+        return kept
+    }
+}
+
+/// The name under which a database is restored before it gets the one that was asked for.
+enum WorkingName {
+    private static let mark = "_restoring_"
+
+    /// A name beside the target's, within PostgreSQL's 63 bytes.
+    static func make(for target: String, environment: BackupEnvironment) -> String {
+        fit(target, suffix: "\(mark)\(environment.makeRunID().text.suffix(4))")
+    }
+
+    /// Whether `name` is one that a restore into `target` works under.
+    static func isOne(_ name: String, of target: String) -> Bool {
+        let chance = String(name.suffix(4))
+        return chance.allSatisfy(\.isHexDigit) && name == fit(target, suffix: "\(mark)\(chance)")
+    }
+
+    static func fit(_ base: String, suffix: String) -> String {
+        var base = base
+        while base.utf8.count + suffix.utf8.count > 63, !base.isEmpty { base.removeLast() }
+        return base + suffix
     }
 }
 
@@ -207,5 +205,19 @@ extension StoredArtefact {
             if entry.db == database { found.append(entry) }
         }
         return found
+    }
+}
+
+extension StoredArtefact {
+    /// The dump of a database.
+    static func dump(
+        of database: DatabaseRecord, among artefacts: [Artefact], backup: RunID, in repository: Repository
+    ) throws(BackupError) -> StoredArtefact {
+        guard let artefact = artefacts.first(where: { $0.name == database.artefact }) else {
+            throw BackupError(
+                .objectMissing, "Backup \(backup) does not list the dump of '\(database.name)'.",
+                remedy: "Use another backup ('apex-backup list').")
+        }
+        return StoredArtefact(artefact, of: backup, in: repository)
     }
 }

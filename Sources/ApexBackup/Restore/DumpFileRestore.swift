@@ -3,12 +3,14 @@ import BackupStorage
 import PostgresAccess
 
 /// Restores a dump file that no repository knows, such as the ones that scripts wrote, into a new database.
+///
+/// There is no repository that could keep a record of the run.
 package struct DumpFileRestore: Sendable {
     /// What is known of the file before anything is touched.
     package struct Plan: Sendable, Codable {
         package var file: String
         package var bytes: Int64
-        package var compression: String
+        package var compression: Compression
         package var format: DumpFormat
         package var target: String
         package var database: String
@@ -38,38 +40,37 @@ package struct DumpFileRestore: Sendable {
                 .usage, "A dump file holds one database, and the URL names none.",
                 remedy: "Add the name it shall have: postgresql://host/NAME.", unchanged: "Nothing was changed.")
         }
-        let head = try OpenFile(reading: path).read(at: 0, count: 512)
-        let compression: Compression =
-            head.starts(with: [0x1F, 0x8B])
-            ? .gzip(level: 1) : head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) ? .zstd(level: 1) : .none
-        let start = CollectingSink(limit: 64 << 10)
-        try readContent(compression, into: PrefixSink(5, into: start), untilEnd: false)
-        let format: DumpFormat = start.bytes.starts(with: Array("PGDMP".utf8)) ? .custom : .plain
+        let compression = try compression()
+        let format = try format(compression)
         let target = try await TargetServer.open(connection, replacing: [database])
+        let names: [String]
         do {
-            let exists = try await target.databaseExists(database)
+            names = try await target.databaseNames()
             await target.close()
-            guard !exists else {
-                throw BackupError(
-                    .targetNotEmpty, "The database '\(database)' exists on \(connection.redacted).",
-                    remedy: "Give another name; a dump file is restored into a new database.",
-                    unchanged: "Nothing was changed.")
-            }
         } catch {
             await target.close()
             throw error
         }
+        guard !names.contains(database) else { throw exists(database) }
+        let leftovers = names.filter { WorkingName.isOne($0, of: database) }
         return Plan(
-            file: path, bytes: try OpenFile(reading: path).size(),
-            compression: compression == .none ? "not compressed" : compression.description, format: format,
+            file: path, bytes: try OpenFile(reading: path).size(), compression: compression, format: format,
             target: connection.redacted, database: database,
             warnings: [
                 "the file has no manifest: row counts cannot be compared, and roles that it names must exist",
                 "locale and encoding of the new database are the target's defaults",
-            ])
+                "this run is recorded in no repository",
+            ] + leftovers.map { "the database '\($0)' is half restored: drop it, unless another restore is running" })
     }
 
-    /// Creates the database, loads the file and proves it whole; on failure the database is dropped.
+    private func exists(_ database: String) -> BackupError {
+        BackupError(
+            .targetNotEmpty, "The database '\(database)' exists on \(connection.redacted).",
+            remedy: "Give another name; a dump file is restored into a new database.",
+            unchanged: "Nothing was changed.")
+    }
+
+    /// Loads the file into a database of its own and gives it the name at the end; on failure it is dropped.
     ///
     /// Returns seconds.
     package func run(_ plan: Plan) async throws -> Double {
@@ -78,13 +79,17 @@ package struct DumpFileRestore: Sendable {
         do {
             let tools = try await ClientTools.find(
                 forServer: target.facts.versionNumber, directory: bin, searchPath: environment.variables["PATH"] ?? "")
-            try await target.session.execute(
-                "CREATE DATABASE \(quoteIdentifier(plan.database)) TEMPLATE template0")
+            let working = WorkingName.make(for: plan.database, environment: environment)
             do {
-                try await load(plan, with: DumpProgram(tools: tools, connection: connection, environment: environment))
+                try await target.session.execute(
+                    "CREATE DATABASE \(quoteIdentifier(working)) TEMPLATE template0")
+                try await load(
+                    plan, into: working,
+                    with: DumpProgram(tools: tools, connection: connection, environment: environment))
+                try await Analysis(target: target, jobs: jobs ?? HostFacts.processorCount).run(in: working)
+                try await target.rename(working, to: plan.database)
             } catch {
-                try await target.drop(plan.database)
-                throw RunLog.describe(error).leaving("The new database was dropped; nothing else was changed.")
+                throw await cleanedUp(after: RunLog.describe(error), working: working, on: target)
             }
             await target.close()
         } catch {
@@ -94,55 +99,73 @@ package struct DumpFileRestore: Sendable {
         return (environment.clocks.monotonic() - began).seconds
     }
 
-    private func load(_ plan: Plan, with program: DumpProgram) async throws {
-        let compression: Compression = Compression(parsing: plan.compression) ?? .none
-        switch plan.format {
-        case .custom:
-            try await program.pgRestore(plan.database, []) { sink throws(BackupError) in
-                try readContent(compression, into: sink, untilEnd: true)
-            }
-        case .plain:
-            try await program.psql(plan.database) { sink throws(BackupError) in
-                try readContent(compression, into: TeeSink(InspectingSink(RowInspector(.plain)), sink), untilEnd: true)
-            }
+    private func cleanedUp(after error: BackupError, working: String, on target: TargetServer) async -> BackupError {
+        var error = error
+        do {
+            try await target.drop(working)
+            error.unchanged = "The half-restored database '\(working)' was dropped; nothing else was changed."
+        } catch let dropping {
+            error.unchanged =
+                "The half-restored database '\(working)' is left (\(RunLog.describe(dropping).message)): drop it by hand."
         }
-        try await program.analyze(plan.database, jobs: max(1, jobs ?? HostFacts.processorCount))
+        return error
     }
 
-    /// Streams the file's content; without `untilEnd`, only as far as the sink wants.
-    private func readContent(_ compression: Compression, into sink: any ByteSink, untilEnd: Bool) throws(BackupError) {
-        let decompressor = try makeDecompressor(compression, into: sink)
-        do {
-            try OpenFile(reading: path).forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in
-                try decompressor.write(chunk)
-                if let prefix = sink as? PrefixSink, prefix.isFull { throw PrefixSink.enough }
+    private func load(_ plan: Plan, into name: String, with program: DumpProgram) async throws {
+        switch plan.format {
+        case .custom:
+            try await program.pgRestore(name, []) { sink throws(BackupError) in
+                try readContent(plan.compression, into: sink)
             }
-            try decompressor.finish()
-        } catch  where !untilEnd && error == PrefixSink.enough {
-            return
+        case .plain:
+            try await program.psql(name) { sink throws(BackupError) in
+                try readContent(plan.compression, into: TeeSink(InspectingSink(RowInspector(.plain)), sink))
+            }
         }
+    }
+
+    private func compression() throws(BackupError) -> Compression {
+        let file = try OpenFile(reading: path)
+        let head = try file.read(at: 0, count: 4)
+        if head.starts(with: [0x1F, 0x8B]) { return .gzip(level: 1) }
+        return head == [0x28, 0xB5, 0x2F, 0xFD] ? .zstd(level: 1) : .none
+    }
+
+    private func format(_ compression: Compression) throws(BackupError) -> DumpFormat {
+        let start = PrefixSink(5)
+        let decompressor = try makeDecompressor(compression, into: start)
+        let file = try OpenFile(reading: path)
+        let head = try file.read(at: 0, count: 1 << 20)
+        do throws(BackupError) {
+            try decompressor.write(head.span)
+            try decompressor.finish()
+        } catch {
+            // The beginning of a larger file is cut off; the whole is checked when it is loaded.
+            if compression == .none { throw error }
+        }
+        return start.bytes == Array("PGDMP".utf8) ? .custom : .plain
+    }
+
+    private func readContent(_ compression: Compression, into sink: any ByteSink) throws(BackupError) {
+        let decompressor = try makeDecompressor(compression, into: sink)
+        try OpenFile(reading: path).forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in
+            try Task.checkNotCancelled()
+            try decompressor.write(chunk)
+        }
+        try decompressor.finish()
     }
 }
 
-/// Passes the first bytes on and drops the rest.
+/// Keeps the first bytes and drops the rest.
 private final class PrefixSink: ByteSink {
-    static let enough = BackupError(.storageFailed, "enough was read", remedy: "")
+    private(set) var bytes: [UInt8] = []
+    private let limit: Int
 
-    private let next: any ByteSink
-    private var missing: Int
-
-    init(_ count: Int, into next: any ByteSink) {
-        missing = count
-        self.next = next
-    }
-
-    var isFull: Bool { missing == 0 }
+    init(_ limit: Int) { self.limit = limit }
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
-        let taken = min(missing, bytes.count)
-        missing -= taken
-        if taken > 0 { try next.write(bytes.extracting(0..<taken)) }
+        for index in 0..<min(limit - self.bytes.count, bytes.count) { self.bytes.append(bytes[index]) }
     }
 
-    func finish() throws(BackupError) { try next.finish() }
+    func finish() throws(BackupError) {}
 }

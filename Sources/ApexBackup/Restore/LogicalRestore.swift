@@ -28,6 +28,14 @@ package struct LogicalRestore: Sendable {
         let globals: GlobalsPlan?
         let target: TargetServer
         let tools: ClientTools
+        /// The chosen tables and schemas, when not all of a database is restored.
+        let selection: ArchiveSelection?
+        /// Whether the target lacks tablespaces of the backup.
+        let omitsTablespaces: Bool
+
+        func dump(of record: DatabaseRecord, in repository: Repository) throws(BackupError) -> StoredArtefact {
+            try StoredArtefact.dump(of: record, among: artefacts, backup: manifest.id, in: repository)
+        }
 
         /// Ends the session in which the plan was made.
         package func close() async { await target.close() }
@@ -38,6 +46,7 @@ package struct LogicalRestore: Sendable {
     /// Throws what makes the restore impossible.
     package func prepare() async throws -> Prepared {
         try repository.requireRegistration()
+        Spool.sweep(request.spoolDirectory, host: repository.environment.host)
         let entry = try chooseBackup()
         guard let manifest = entry.manifest, manifest.kind == .logical else {
             throw BackupError(
@@ -71,7 +80,13 @@ package struct LogicalRestore: Sendable {
                     unchanged: "Nothing was changed.")
             }
         }
-        let all = try Catalogue(repository).backups().filter { $0.manifest?.kind == .logical }
+        guard request.backup == "latest" else {
+            throw BackupError(
+                .usage, "A backup and a moment were both named.", reason: "a moment chooses the backup by itself",
+                remedy: "Give the backup's name alone, or the moment alone.", unchanged: "Nothing was changed.")
+        }
+        let entries = try Catalogue(repository).entries()
+        let all = entries.filter { $0.manifest?.kind == .logical }
         func point(_ entry: CatalogueEntry) -> Timestamp { entry.manifest?.recoveryPoint ?? Timestamp(microseconds: 0) }
         guard let chosen = all.filter({ point($0) <= moment }).max(by: { point($0) < point($1) }) else {
             let first = all.map(point).min()
@@ -90,7 +105,21 @@ package struct LogicalRestore: Sendable {
                     + (later.map { "; the next one shows \($0)" } ?? ""),
                 remedy: "Add --nearest to restore \(chosen.id).", unchanged: "Nothing was changed.")
         }
+        try requireReadable(entries.filter { $0.id > chosen.id && $0.id < RunID(at: moment, chance: .max) }, moment, chosen)
         return chosen
+    }
+
+    private func requireReadable(
+        _ newer: [CatalogueEntry], _ moment: Timestamp, _ chosen: CatalogueEntry
+    ) throws(BackupError) {
+        for entry in newer {
+            guard case .unreadable(let error) = entry.content else { continue }
+            throw BackupError(
+                .objectDamaged, "A backup nearer to \(moment), \(entry.id), cannot be read: \(error.message)",
+                reason: error.reason,
+                remedy: "Name the backup to use instead: \(chosen.id) is the nearest that can be read.",
+                unchanged: "Nothing was changed.")
+        }
     }
 
     /// Carries the plan out as a recorded run.
@@ -102,15 +131,16 @@ package struct LogicalRestore: Sendable {
             let began = clocks.monotonic()
             var result = try await restore(prepared)
             result.seconds = (clocks.monotonic() - began).seconds
-            if request.tables.isEmpty, request.schemas.isEmpty { record(result, of: prepared, run: run) }
+            record(result, of: prepared, run: run)
             return result
         }
     }
 
     private func record(_ result: RestoreResult, of prepared: Prepared, run: RunID) {
+        let isPartial = prepared.plan.isPartial
         let fact = BackupFact(
-            kind: .restored, at: repository.environment.clocks.wall(), run: run,
-            reason: prepared.databases.count == result.databases.count ? nil : "in part", seconds: result.seconds)
+            kind: .restored, at: repository.environment.clocks.wall(), run: run, reason: isPartial ? "in part" : nil,
+            seconds: result.seconds, partial: isPartial ? true : nil)
         do {
             try repository.record(fact, of: prepared.manifest.id)
         } catch {
@@ -128,28 +158,46 @@ package struct LogicalRestore: Sendable {
         var finished: [RestoreResult.Database] = []
         for database in prepared.plan.databases {
             let restored = try await DatabaseRestore(
-                restore: self, prepared: prepared, database: database
+                restore: self, prepared: prepared, database: database, earlier: changes(by: prepared, finished)
             ).run(&phases)
             finished.append(restored.database)
-            warnings += restored.warnings
+            warnings += restored.warnings.map { "'\(database.target)': \($0)" }
         }
         return RestoreResult(
             plan: prepared.plan, databases: finished, phases: phases.durations, seconds: 0, warnings: warnings)
     }
 
-    /// Creates what the target lacks.
+    /// What has been changed so far.
+    private func changes(by prepared: Prepared, _ finished: [RestoreResult.Database]) -> String? {
+        let roles = prepared.plan.rolesToCreate
+        var changes = finished.map { "'\($0.name)' was restored" + ($0.keptAs.map { " (the old one is '\($0)')" } ?? "") }
+        if !roles.isEmpty { changes.append("created the roles \(roles.joined(separator: ", "))") }
+        return changes.isEmpty ? nil : changes.joined(separator: ", ")
+    }
+
+    /// Creates what the target lacks, in one transaction.
     ///
     /// Statements are named by their label: their text may hold a password.
     private func apply(_ globals: GlobalsPlan, to target: TargetServer) async throws {
-        for statement in globals.statements {
-            do {
+        guard !globals.statements.isEmpty else { return }
+        var label = "the roles"
+        do {
+            try await target.session.execute("BEGIN")
+            for statement in globals.statements {
+                label = "'\(statement.label)'"
                 try await target.session.execute(statement.sql)
-            } catch let error as BackupError {
-                throw BackupError(
-                    .restoreFailed, "The target refused '\(statement.label)'.", reason: error.reason,
-                    remedy: "Restore as a role that may create roles, or create what is missing by hand.",
-                    unchanged: "No database was created or changed.")
             }
+            try await target.session.execute("COMMIT")
+        } catch {
+            do { try await target.insist("ROLLBACK") } catch {
+                repository.environment.warn("The session that creates roles did not end in order: the server undoes its work.")
+            }
+            let error = RunLog.describe(error)
+            guard error.code != .interrupted else { throw error.leaving("No role and no database was changed.") }
+            throw BackupError(
+                .restoreFailed, "The target refused \(label).", reason: error.reason,
+                remedy: "Restore as a role that may create roles, or create what is missing by hand.",
+                unchanged: "No role and no database was created or changed.")
         }
     }
 }

@@ -80,6 +80,10 @@ package struct RestorePlan: Sendable, Codable, Hashable {
     package var sourceVersion: String
     package var databases: [Database]
     package var rolesToCreate: [String]
+    /// What of the backup's roles and tablespaces is not taken over, and why.
+    package var skippedGlobals: [String]
+    /// Whether less than the whole backup is restored.
+    package var isPartial: Bool
     package var spoolBytes: Int64
     package var estimatedSeconds: Double?
     /// What the operator should know; the restore works all the same.
@@ -94,6 +98,8 @@ package struct RestoreResult: Sendable, Codable {
         package var rows: Int64
         /// The name under which a replaced database is kept.
         package var keptAs: String?
+        /// Whether rows were compared with those that were captured.
+        package var isCompared: Bool
     }
 
     package var plan: RestorePlan

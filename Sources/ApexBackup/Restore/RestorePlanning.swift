@@ -14,29 +14,79 @@ struct RestorePlanning {
     private var request: RestoreRequest { restore.request }
     private var repository: Repository { restore.repository }
 
+    private var isPart: Bool { !request.tables.isEmpty || !request.schemas.isEmpty }
+
     func prepare() async throws -> LogicalRestore.Prepared {
         for artefact in artefacts {
             try StoredArtefact(artefact, of: manifest.id, in: repository).checkSizes()
         }
         let tools = try await ClientTools.find(
-            forServer: max(target.facts.versionNumber, manifest.server.versionNumber), directory: request.bin,
-            searchPath: repository.environment.variables["PATH"] ?? "")
-        try await requireExtensions(of: chosen.map(\.source))
+            forServer: max(target.facts.versionNumber, manifest.server.versionNumber, dumpMajor * 10_000),
+            directory: request.bin, searchPath: repository.environment.variables["PATH"] ?? "")
+        try await TargetSuitability(target: target).require(chosen.map(\.source), parts: isPart)
         let globals = try await planGlobals()
+        let tablespaces = try await target.tablespaces()
+        try refusePlainDumps(needing: globals?.missingTablespaces ?? [])
         var entries: [RestorePlan.Database] = []
         for (source, name) in chosen { entries.append(try await plan(source, into: name)) }
+        let selection = try await select(for: entries, tools: tools)
         var plan = try assemble(entries, globals: globals)
-        plan.warnings += try await leftovers(of: entries.map(\.target))
+        plan.warnings += selection?.remarks ?? []
+        plan.warnings += try await RestoreWarnings(target: target, entries: entries, repository: repository).all()
+        if globals == nil { plan.warnings += try await missingRoles() }
         return LogicalRestore.Prepared(
             plan: plan, manifest: manifest, databases: chosen.map(\.source), artefacts: artefacts, globals: globals,
-            target: target, tools: tools)
+            target: target, tools: tools, selection: selection,
+            omitsTablespaces: globals?.missingTablespaces.isEmpty == false
+                || tablespaces.isSubset(of: ["pg_default", "pg_global"]))
     }
 
-    /// Names what restores that were killed have left.
-    private func leftovers(of targets: [String]) async throws -> [String] {
-        try await target.databaseNames().filter { name in
-            targets.contains { DatabaseRestore.isWorkingName(name, of: $0) }
-        }.map { "the database '\($0)' is half restored: drop it, unless another restore is running" }
+    /// The major version of the pg_dump that wrote the dumps; 0 if it is not known.
+    private var dumpMajor: Int { Int((manifest.tools["pg_dump"] ?? "").prefix { $0.isNumber }) ?? 0 }
+
+    /// A script sets its tablespaces itself, and psql would stop there.
+    private func refusePlainDumps(needing missing: [GlobalsPlan.Tablespace]) throws(BackupError) {
+        guard !missing.isEmpty, let plain = chosen.first(where: { $0.source.format == .plain }) else { return }
+        let names = missing.map { "'\($0.name)'" }.joined(separator: ", ")
+        throw BackupError(
+            .targetUnsuitable, "The target lacks the tablespaces \(names).",
+            reason: "the dump of '\(plain.source.name)' is plain SQL, which names tablespaces itself",
+            remedy: "Create them on the target (CREATE TABLESPACE … LOCATION …).", unchanged: "Nothing was changed.")
+    }
+
+    /// What of the archive belongs to the tables and schemas that were asked for.
+    private func select(for entries: [RestorePlan.Database], tools: ClientTools) async throws -> ArchiveSelection? {
+        guard isPart else { return nil }
+        guard chosen.count == 1, let (source, name) = chosen.first, let entry = entries.first else {
+            throw BackupError(
+                .usage, "Tables and schemas can be taken from one database at a time, and this names several.",
+                remedy: "Name one with --database.", unchanged: "Nothing was changed.")
+        }
+        let list = Spool(directory: request.spoolDirectory, environment: repository.environment)
+        defer { list.remove() }
+        let dump = try StoredArtefact.dump(of: source, among: artefacts, backup: manifest.id, in: repository)
+        let program = DumpProgram(tools: tools, connection: target.connection, environment: repository.environment)
+        try await program.list(into: list.path) { sink throws(BackupError) in
+            try dump.readContent(for: .restore, into: sink)
+        }
+        let known = try artefacts.first { $0.role == .tables }.map { artefact throws(BackupError) in
+            try StoredArtefact(artefact, of: manifest.id, in: repository).tableLines(of: source.oid)
+        }
+        return try ArchiveSelection(
+            of: ArchiveListing(parsing: list.read(), tables: known ?? []), tables: request.tables,
+            schemas: request.schemas,
+            schemasThere: entry.action == .addTables ? try await target.schemas(in: name) : nil)
+    }
+
+    /// Roles that the databases name and the target lacks, when no globals can create them.
+    private func missingRoles() async throws -> [String] {
+        let named = chosen.reduce(into: Set<String>()) { $0.formUnion($1.source.properties.roles) }
+        let missing = named.subtracting(try await target.roles()).sorted()
+        guard !missing.isEmpty else { return [] }
+        return [
+            "missing on the target, and not created by this restore: the roles \(missing.joined(separator: ", ")). "
+                + "A dump that gives them objects or rights stops there"
+        ]
     }
 
     /// Which databases go where.
@@ -73,35 +123,22 @@ struct RestorePlanning {
             remedy: "Say which one goes into '\(name)': --database NAME.", unchanged: "Nothing was changed.")
     }
 
-    private func requireExtensions(of databases: [DatabaseRecord]) async throws {
-        let available = try await target.availableExtensions()
-        let missing = Set(databases.flatMap { $0.extensions.map(\.name) }).subtracting(available).sorted()
-        guard missing.isEmpty else {
-            throw BackupError(
-                .targetUnsuitable, "The target server lacks the extensions \(missing.joined(separator: ", ")).",
-                reason: "pg_available_extensions does not list them, and the dump creates them",
-                remedy: "Install their packages on the target server.", unchanged: "Nothing was changed.")
-        }
-    }
-
     /// Roles and memberships that the target lacks; none when only tables are taken.
     private func planGlobals() async throws -> GlobalsPlan? {
-        guard request.tables.isEmpty, request.schemas.isEmpty,
-            let artefact = artefacts.first(where: { $0.role == .globals })
+        guard !isPart, let artefact = artefacts.first(where: { $0.role == .globals })
         else { return nil }
         return try StoredArtefact(artefact, of: manifest.id, in: repository).globals().plan(
             existingRoles: try await target.roles(), existingTablespaces: try await target.tablespaces())
     }
 
     private func plan(_ source: DatabaseRecord, into name: String) async throws -> RestorePlan.Database {
-        let isPart = !request.tables.isEmpty || !request.schemas.isEmpty
         if isPart, source.format == .plain {
             throw BackupError(
                 .usage, "Parts of '\(source.name)' cannot be restored: its dump is plain SQL.",
                 remedy: "Restore the whole database under another name and copy from it.",
                 unchanged: "Nothing was changed.")
         }
-        let action = try await action(for: name, isPart: isPart)
+        let action = try await action(for: name)
         let jobs = source.format == .plain || isPart ? 1 : max(1, request.jobs ?? HostFacts.processorCount)
         let free = try PosixStorage(root: request.spoolDirectory).freeBytes() ?? 0
         let fits = free > source.contentBytes + source.contentBytes / 10
@@ -111,7 +148,7 @@ struct RestorePlanning {
             rows: source.rows, snapshot: source.snapshot.clock)
     }
 
-    private func action(for name: String, isPart: Bool) async throws -> RestorePlan.Database.Action {
+    private func action(for name: String) async throws -> RestorePlan.Database.Action {
         guard try await target.databaseExists(name) else { return .create }
         if isPart { return .addTables }
         if try await target.isEmpty(name) {
@@ -145,6 +182,8 @@ struct RestorePlanning {
             momentDifferenceSeconds: moment.map { $0.since(manifest.recoveryPoint).seconds },
             target: restore.connection.redacted, targetVersion: target.facts.version,
             sourceVersion: manifest.server.version, databases: entries, rolesToCreate: globals?.rolesToCreate ?? [],
+            skippedGlobals: (globals?.skipped ?? []).map { "\($0.label): \($0.reason)" },
+            isPartial: isPart || chosen.count < manifest.totals.databases,
             spoolBytes: entries.filter { $0.feed == .spooled }.map(\.contentBytes).max() ?? 0,
             estimatedSeconds: try estimate(entries), warnings: warnings(entries, globals: globals))
     }
@@ -154,7 +193,7 @@ struct RestorePlanning {
         let wanted = Double(entries.reduce(0) { $0 + $1.contentBytes })
         for backup in try Catalogue(repository).backups().reversed() {
             guard let manifest = backup.manifest, manifest.kind == .logical, manifest.totals.contentBytes > 0,
-                let seconds = backup.facts.last(where: { $0.kind == .restored && $0.succeeded && $0.reason == nil })?
+                let seconds = backup.facts.last(where: { $0.kind == .restored && $0.succeeded && $0.partial != true })?
                     .seconds
             else { continue }
             return seconds * wanted / Double(manifest.totals.contentBytes)
@@ -171,24 +210,22 @@ struct RestorePlanning {
         if manifest.passwordsMissing {
             warnings.append("passwords missing: roles created from this backup have none, and cannot log in with one")
         }
-        if manifest.server.major > target.facts.major {
+        let written = max(manifest.server.major, dumpMajor)
+        if written > target.facts.major {
             warnings.append(
-                "the dump was taken from PostgreSQL \(manifest.server.major) and the target runs "
+                "the dump was taken from PostgreSQL \(manifest.server.major) by pg_dump \(dumpMajor), and the target runs "
                     + "\(target.facts.major): PostgreSQL does not promise that an older server takes it. What is new in "
-                    + "\(target.facts.major + 1) to \(manifest.server.major) fails (for example SET transaction_timeout "
-                    + "from 17 on), and the restore stops at the first error")
+                    + "\(target.facts.major + 1) to \(written) fails (for example SET transaction_timeout from 17 on), "
+                    + "and the restore stops at the first error")
         }
         for tablespace in globals?.missingTablespaces ?? [] {
             warnings.append(
                 "the tablespace '\(tablespace.name)' is missing on the target: what was in it goes to the default one")
         }
-        for entry in entries where entry.feed == .streamed && entry.format == .custom && request.tables.isEmpty {
+        for entry in entries where entry.feed == .streamed && entry.format == .custom && !isPart {
             warnings.append(
                 "'\(entry.source)' is restored by one job: there is no room for a spool of "
                     + "\(formatBytes(entry.contentBytes)) in \(request.spoolDirectory), or one job was asked for")
-        }
-        if !request.tables.isEmpty || !request.schemas.isEmpty {
-            warnings.append("indexes, constraints and triggers of single tables are not restored (pg_restore --table)")
         }
         return warnings
     }

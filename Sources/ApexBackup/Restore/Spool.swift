@@ -2,19 +2,51 @@ import BackupModel
 import BackupStorage
 import FoundationEssentials
 
-/// A temporary file that holds a dump while several jobs of pg_restore read it; readable by its owner alone.
+/// A temporary file of a restore, readable by its owner alone.
+///
+/// Its name says which process it belongs to, so that the next restore can remove what a killed one has left.
 struct Spool {
     let path: String
 
-    init(directory: String, name: RunID) {
-        path = "\(directory)/apex-backup-spool-\(name)"
+    private static let mark = "apex-backup-spool"
+
+    init(directory: String, environment: BackupEnvironment) {
+        let process = environment.process
+        path = "\(directory)/\(Self.mark)-\(environment.host)-\(process.pid)-\(process.startTicks)-\(environment.makeRunID())"
     }
 
+    /// Where to write it; another thread writes, so that whoever makes the bytes need not wait for the disk.
     func makeSink() throws(BackupError) -> any ByteSink {
-        FileSink(try OpenFile(creating: path), ending: .close)
+        HandoffSink(into: FileSink(try OpenFile(creating: path), ending: .close), chunkSize: 1 << 20)
+    }
+
+    func write(_ text: String) throws(BackupError) {
+        let sink = FileSink(try OpenFile(creating: path), ending: .close)
+        try sink.write(Array(text.utf8).span)
+        try sink.finish()
+    }
+
+    func read() throws(BackupError) -> String {
+        let bytes = CollectingSink(limit: 1 << 30)
+        try OpenFile(reading: path).forEachChunk(ofSize: 1 << 20) { chunk throws(BackupError) in try bytes.write(chunk) }
+        return String(decoding: bytes.bytes, as: UTF8.self)
     }
 
     func remove() {
         do { try FileManager.default.removeItem(atPath: path) } catch { return }
+    }
+
+    /// Removes the files of this host's processes that are gone.
+    static func sweep(_ directory: String, host: String) {
+        let names: [String]
+        do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch { return }
+        for name in names where name.hasPrefix("\(mark)-\(host)-") {
+            let parts = name.dropFirst(mark.count + host.count + 2).split(separator: "-")
+            guard parts.count == 4, let pid = Int32(parts[0]), let ticks = UInt64(parts[1]),
+                RunID(parsing: "\(parts[2])-\(parts[3])") != nil,
+                HostFacts.isGone(ProcessIdentity(pid: pid, startTicks: ticks, boot: HostFacts.boot), on: host)
+            else { continue }
+            do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch { continue }
+        }
     }
 }

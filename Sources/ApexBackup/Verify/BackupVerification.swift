@@ -91,6 +91,7 @@ package struct BackupVerification: Sendable {
         do {
             (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
         } catch {
+            guard Self.findings.contains(error.code) else { throw error }
             report.problems.append(error)
             return
         }
@@ -101,13 +102,16 @@ package struct BackupVerification: Sendable {
             do {
                 let database = databases.first { $0.artefact == artefact.name }
                 try await check(artefact, of: manifest, database: database)
-            } catch let error as BackupError where error.code != .interrupted {
+            } catch let error as BackupError where Self.findings.contains(error.code) {
                 report.problems.append(error)
             }
             report.objects += artefact.volumes.count
             report.bytes += artefact.storedBytes
         }
     }
+
+    /// What says something about the backup; anything else kept the verification from finding out, and ends it.
+    private static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
 
     private func check(_ artefact: Artefact, of manifest: BackupManifest, database: DatabaseRecord?) async throws {
         let stored = StoredArtefact(artefact, of: manifest.id, in: repository)
@@ -128,12 +132,15 @@ package struct BackupVerification: Sendable {
         let command = ChildCommand(
             "\(tools.directory)/pg_restore", arguments: ["--file=/dev/null"], environment: ["LC_ALL": "C"],
             secrets: [])
+        let read = try await PostgresAccess.run(command, input: .pipe) { child in
+            let input = child.takeInput(of: command)
+            try stored.readContent(into: TeeSink(input, InspectingSink(RowInspector(.custom))))
+        }
         do {
-            try await PostgresAccess.run(command, input: .pipe) { child in
-                let input = child.takeInput(of: command)
-                try stored.readContent(into: TeeSink(input, InspectingSink(RowInspector(.custom))))
-            }.requireSuccess(of: command)
+            try read.requireSuccess(of: command)
         } catch let error as BackupError where error.code == .toolFailed {
+            // A program that was killed, by want of memory perhaps, says nothing about the dump.
+            guard case .exited = read.outcome.status else { throw error }
             throw BackupError(
                 .objectDamaged, "The dump '\(stored.artefact.name)' of backup \(stored.backup) cannot be read.",
                 reason: error.reason ?? error.message, remedy: "Use another backup ('apex-backup list').")

@@ -41,7 +41,7 @@ struct Backup: OperatorCommand {
     @Option(help: "Count rows in the stream, or also on the server.")
     var counts: String?
 
-    @Option(help: "How many databases are dumped at once.")
+    @Option(help: "How many databases are dumped at once, 1 to 16.")
     var jobs: Int?
 
     @Argument(help: "The server's connection URL; otherwise the policy's cluster.url or APEX_DATABASE_URL.")
@@ -51,33 +51,46 @@ struct Backup: OperatorCommand {
         guard kind == .logical else {
             throw ValidationError("Physical backups are not supported by this version; take a logical one.")
         }
-        if let jobs, !(1...64).contains(jobs) { throw ValidationError("--jobs takes 1 to 64.") }
+        if let jobs, !(1...16).contains(jobs) { throw ValidationError("--jobs takes 1 to 16.") }
     }
 
     func execute(on console: Console) async throws -> Int32 {
         let settings = try common.settings(console, url: url)
         let repository = try settings.repository()
-        let backup = LogicalBackup(
-            repository: repository, connection: try settings.connection(),
-            request: .init(
-                settings: try logicalSettings(over: settings.policy.logical), jobs: jobs ?? settings.policy.jobs,
-                bin: settings.policy.cluster.bin))
-        let manifest = try await backup.run()
-        let pruned = try await pruneAfterwards(settings, in: repository)
-        guard let entry = try Catalogue(repository).entry(manifest.id) else { return 1 }
-        if console.isJSON {
-            console.print(json: BackupListing(entry))
-        } else {
-            console.print(BackupText.summary(manifest))
-            if let pruned { console.print(pruned) }
+        let manifest = try await take(settings, into: repository)
+        if !console.isJSON { console.print(BackupText.summary(manifest)) }
+        do {
+            let pruned = try await pruneAfterwards(settings, in: repository)
+            if let pruned, !console.isJSON { console.print(pruned) }
+        } catch {
+            var known = RunLog.describe(error)
+            known.unchanged = ["Backup \(manifest.id) is committed.", known.unchanged].compactMap { $0 }
+                .joined(separator: " ")
+            throw known
         }
+        guard console.isJSON else { return 0 }
+        guard let entry = try Catalogue(repository).entry(manifest.id) else { return 1 }
+        console.print(json: BackupListing(entry))
         return 0
+    }
+
+    private func take(_ settings: EffectivePolicy, into repository: Repository) async throws -> BackupManifest {
+        do {
+            let backup = LogicalBackup(
+                repository: repository, connection: try settings.connection(),
+                request: .init(
+                    settings: try logicalSettings(over: settings.policy.logical), jobs: jobs ?? settings.policy.jobs,
+                    bin: settings.policy.cluster.bin))
+            return try await backup.run()
+        } catch {
+            throw RunLog.describe(error).leaving("No backup was taken.")
+        }
     }
 
     private func pruneAfterwards(_ settings: EffectivePolicy, in repository: Repository) async throws -> String? {
         guard settings.policy.prunesAfterBackup else { return nil }
         let prune = RepositoryPrune(repository: repository, policy: settings.policy.retention, trustsClock: false)
-        let result = try await prune.recorded()
+        let (_, result) = try await prune.recorded()
         return "Removed \(result.removed.count) expired backups (\(formatBytes(result.bytes)))."
     }
 

@@ -25,12 +25,7 @@ struct Init: OperatorCommand {
 
     func execute(on console: Console) async throws -> Int32 {
         let settings = try common.settings(console, url: url)
-        let outcome = try await Initialization(
-            storage: try settings.storage(creating: true), layout: try settings.layout,
-            environment: settings.environment,
-            connection: try settings.connection(), recordsNewIncarnation: newClusterIncarnation,
-            bin: settings.policy.cluster.bin
-        ).run()
+        let outcome = try await initialize(with: settings)
         if console.isJSON {
             console.print(json: outcome)
         } else {
@@ -38,8 +33,21 @@ struct Init: OperatorCommand {
                 "\(outcome.isNew ? "Made" : "Found") the repository \(outcome.repository); cluster "
                     + "'\(outcome.cluster)' is PostgreSQL \(outcome.serverVersion), system identifier "
                     + "\(outcome.systemIdentifier).")
-            for need in outcome.needs { console.print("- \(need)") }
+            for need in outcome.needs { console.print("- \(onOneLine(need))") }
         }
         return 0
+    }
+
+    private func initialize(with settings: EffectivePolicy) async throws -> Initialization.Outcome {
+        do {
+            return try await Initialization(
+                storage: try settings.storage(creating: true), layout: try settings.layout,
+                environment: settings.environment, connection: try settings.connection(),
+                recordsNewIncarnation: newClusterIncarnation, bin: settings.policy.cluster.bin
+            ).run()
+        } catch {
+            throw RunLog.describe(error).leaving(
+                "Nothing was changed on the server and no backup was touched; 'apex-backup init' may be repeated.")
+        }
     }
 }

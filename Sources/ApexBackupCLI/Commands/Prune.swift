@@ -69,8 +69,7 @@ struct Prune: OperatorCommand {
             if console.isJSON { console.print(json: PrunePlanDocument(plan)) } else { show(plan, on: console) }
             return 0
         }
-        let plan = try prune.plan()
-        let result = try await prune.recorded(plan)
+        let (plan, result) = try await prune.recorded()
         if console.isJSON {
             console.print(json: result)
         } else {
@@ -184,6 +183,11 @@ private func record(
     let entry = try Catalogue(repository).backup(named: backup)
     let fact = BackupFact(kind: kind, at: repository.environment.clocks.wall(), reason: reason)
     try repository.record(fact, of: entry.id)
+    if try Catalogue(repository).entry(entry.id)?.isTombstoned ?? true {
+        throw BackupError(
+            .backupMissing, "Backup \(entry.id) is being removed by 'apex-backup prune'.",
+            remedy: "Choose another backup.", unchanged: "Nothing keeps it any more.")
+    }
     if console.isJSON {
         console.print(json: fact)
     } else {

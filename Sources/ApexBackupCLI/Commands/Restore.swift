@@ -69,6 +69,7 @@ struct Restore: OperatorCommand {
     func execute(on console: Console) async throws -> Int32 {
         let named = try RestoreTarget.combine(targets + [at, into].compactMap { $0 })
         let settings = try common.settings(console)
+        if isFile { try refuseOptionsOfBackups(moment: named.moment) }
         let url = try place(named.place, settings: settings)
         if isFile { return try await restoreFile(into: url, settings: settings, console: console) }
         let restore = try LogicalRestore(
@@ -102,6 +103,22 @@ struct Restore: OperatorCommand {
             && (backup.contains("/") || backup.contains(".sql") || backup.hasSuffix(".dump"))
     }
 
+    /// A file is one database, restored whole into a new one.
+    private func refuseOptionsOfBackups(moment: RestoreMoment?) throws {
+        let given: [(String, Bool)] = [
+            ("--table", !table.isEmpty), ("--schema", !schema.isEmpty), ("--database", database != nil),
+            ("--overwrite", overwrite), ("--disconnect", disconnect), ("--drop-old", dropOld), ("--nearest", nearest),
+            ("a moment", moment != nil),
+        ]
+        let wrong = given.filter(\.1).map(\.0)
+        guard wrong.isEmpty else {
+            throw BackupError(
+                .usage, "A dump file does not go together with \(wrong.joined(separator: ", ")).",
+                reason: "it is restored whole, into a new database",
+                remedy: "Leave it out, or name a backup of the repository.", unchanged: "Nothing was changed.")
+        }
+    }
+
     private func restoreFile(
         into url: String, settings: EffectivePolicy, console: Console
     ) async throws -> Int32 {
@@ -118,7 +135,7 @@ struct Restore: OperatorCommand {
         if console.isJSON {
             console.print(json: plan)
         } else {
-            console.print("Restored '\(plan.database)' from \(plan.file) in \(DurationText.format(.seconds(seconds))).")
+            console.print(RestoreText.fileResult(plan, seconds: seconds))
         }
         return 0
     }

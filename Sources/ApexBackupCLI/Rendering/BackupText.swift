@@ -10,7 +10,7 @@ enum BackupText {
                 + "\(formatBytes(totals.contentBytes)) in \(formatBytes(totals.storedBytes)), "
                 + "\(DurationText.format(manifest.duration)). Recovery point \(manifest.recoveryPoint.readable)."
         ]
-        lines += manifest.warnings.map { "Warning: \($0)" }
+        lines += manifest.warnings.map { "Warning: \(onOneLine($0))" }
         return lines.joined(separator: "\n")
     }
 
@@ -42,7 +42,7 @@ enum BackupText {
         ]
         func add(_ name: String, _ value: String?) {
             guard let value else { return }
-            lines.append(name + String(repeating: " ", count: max(1, 16 - name.count)) + value)
+            lines.append(name + String(repeating: " ", count: max(1, 16 - name.count)) + onOneLine(value))
         }
         add("Recovery point", item.recoveryPoint?.readable)
         add("Took", item.seconds.map { DurationText.format(.seconds($0)) })
@@ -56,16 +56,17 @@ enum BackupText {
         add("Held", item.held)
         for warning in item.warnings { add("Warning", warning) }
         for database in databases {
-            lines.append(
-                "Database        '\(database.name)': \(database.rows) rows in \(database.tables) tables, "
+            add(
+                "Database",
+                "'\(database.name)': \(database.rows) rows in \(database.tables) tables, "
                     + "\(formatBytes(database.contentBytes)), as of \(database.snapshot.clock.readable), LSN "
                     + "\(database.snapshot.lsn), extensions "
                     + database.extensions.map { "\($0.name) \($0.version)" }.joined(separator: ", "))
         }
         for artefact in manifest?.artefacts ?? [] {
-            lines.append(
-                "File            \(artefact.name): \(formatBytes(artefact.storedBytes)), content SHA-256 "
-                    + "\(artefact.contentSHA256)")
+            add(
+                "File",
+                "\(artefact.name): \(formatBytes(artefact.storedBytes)), content SHA-256 \(artefact.contentSHA256)")
         }
         return lines.joined(separator: "\n")
     }

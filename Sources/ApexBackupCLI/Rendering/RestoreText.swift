@@ -17,13 +17,15 @@ enum RestoreText {
         }
         for database in plan.databases {
             lines.append(
-                "  database        '\(database.source)' → '\(database.target)': \(describe(database.action)); "
+                "  database        '\(oneLine(database.source))' → '\(oneLine(database.target))': "
+                    + "\(describe(database.action)); "
                     + "\(formatBytes(database.contentBytes)), \(database.rows) rows, \(database.feed.rawValue), "
                     + "\(database.jobs) jobs")
         }
         if !plan.rolesToCreate.isEmpty {
-            lines.append("  roles to create \(plan.rolesToCreate.joined(separator: ", "))")
+            lines.append("  roles to create \(oneLine(plan.rolesToCreate.joined(separator: ", ")))")
         }
+        lines += plan.skippedGlobals.map { "  not taken over  \(oneLine($0))" }
         if plan.spoolBytes > 0 { lines.append("  spool           \(formatBytes(plan.spoolBytes)) for a time") }
         lines.append(
             "  will take       "
@@ -31,8 +33,13 @@ enum RestoreText {
                     "about \(DurationText.format(.seconds($0))), judged by the last restore"
                 }
                     ?? "unknown: no restore of this cluster was recorded yet"))
-        lines += plan.warnings.map { "  warning         \($0)" }
+        lines += plan.warnings.map { "  warning         \(oneLine($0))" }
         return lines.joined(separator: "\n")
+    }
+
+    /// Names may hold anything but a zero byte.
+    private static func oneLine(_ text: String) -> String {
+        text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : String($0) }.joined()
     }
 
     private static func describe(_ action: RestorePlan.Database.Action) -> String {
@@ -46,9 +53,13 @@ enum RestoreText {
 
     static func result(_ result: RestoreResult) -> String {
         var lines = result.databases.map { database in
-            "Restored '\(database.name)': \(database.rows) rows in \(database.tables) tables, as many as were captured."
-                + (database.keptAs.map { " The database that had this name is kept as '\($0)'." } ?? "")
+            let what = database.isCompared
+                ? "\(database.rows) rows in \(database.tables) tables, as many as were captured."
+                : "its rows were not compared, as the backup does not list them."
+            return "Restored '\(oneLine(database.name))': \(what)"
+                + (database.keptAs.map { " The database that had this name is kept as '\(oneLine($0))'." } ?? "")
         }
+        lines += result.warnings.filter { !result.plan.warnings.contains($0) }.map { "Warning: \(oneLine($0))" }
         let phases = result.phases.map { "\($0.name) \(DurationText.format(.seconds($0.seconds)))" }
         lines.append("Took \(DurationText.format(.seconds(result.seconds))): \(phases.joined(separator: ", ")).")
         return lines.joined(separator: "\n")
@@ -56,11 +67,24 @@ enum RestoreText {
 
     static func filePlan(_ plan: DumpFileRestore.Plan) -> String {
         var lines = [
-            "Plan: restore the file \(plan.file) into a new database '\(plan.database)' on \(plan.target)",
-            "  format          \(plan.format.rawValue), \(plan.compression)",
+            "Plan: restore the file \(oneLine(plan.file)) into a new database '\(oneLine(plan.database))' on \(plan.target)",
+            "  format          \(plan.format.rawValue), \(name(of: plan.compression))",
             "  size            \(formatBytes(plan.bytes))",
         ]
-        lines += plan.warnings.map { "  warning         \($0)" }
+        lines += plan.warnings.map { "  warning         \(oneLine($0))" }
         return lines.joined(separator: "\n")
+    }
+
+    static func fileResult(_ plan: DumpFileRestore.Plan, seconds: Double) -> String {
+        "Restored '\(oneLine(plan.database))' from \(oneLine(plan.file)) in \(DurationText.format(.seconds(seconds)))."
+    }
+
+    /// What a file is compressed with; its level is not known.
+    private static func name(of compression: Compression) -> String {
+        switch compression {
+        case .none: "not compressed"
+        case .gzip: "gzip"
+        case .zstd: "zstd"
+        }
     }
 }

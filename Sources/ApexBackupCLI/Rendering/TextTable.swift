@@ -4,7 +4,7 @@ struct TextTable {
     var rows: [[String]] = []
 
     var text: String {
-        let all = [header] + rows
+        let all = ([header] + rows).map { $0.map(onOneLine) }
         let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         return all.map { row in
             zip(row, widths).enumerated().map { column, cell in

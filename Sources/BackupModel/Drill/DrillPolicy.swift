@@ -122,22 +122,6 @@ extension DrillPolicy {
 
         /// A server with the default settings in the system's temporary directory.
         package init() {}
-
-        /// How far a policy may set the setting `name`, or `nil` if it may freely.
-        ///
-        /// What is listed here isolates the drill's server, and is set by the drill whatever a policy says.
-        package static func isolation(ofSetting name: String) -> Isolation? {
-            switch name {
-            case "archive_mode": .only("off")
-            case "max_logical_replication_workers": .only("0")
-            case "listen_addresses", "port", "unix_socket_directories", "data_directory", "config_file", "hba_file",
-                "ident_file", "external_pid_file", "archive_command", "archive_library", "archive_cleanup_command",
-                "recovery_end_command", "restore_command", "primary_conninfo", "shared_preload_libraries",
-                "session_preload_libraries", "local_preload_libraries", "ssl_passphrase_command":
-                .never
-            default: nil
-            }
-        }
     }
 
     /// How far a policy may set a setting that isolates a drill's server.

@@ -21,6 +21,10 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
     case toolMissing = "tool-missing"
     case toolTooOld = "tool-too-old"
     case toolFailed = "tool-failed"
+    /// A program stopped reading what it was given.
+    ///
+    /// It is told only if the program then ended without an error of its own, which would be the cause.
+    case pipeBroken = "pipe-broken"
     case dumpIncomplete = "dump-incomplete"
     case countMismatch = "count-mismatch"
 

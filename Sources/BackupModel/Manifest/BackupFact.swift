@@ -30,11 +30,15 @@ public struct BackupFact: Sendable, Hashable, Codable {
     public var reason: String?
     /// How long it took.
     public var seconds: Double?
+    /// Whether a restore or a drill took only a part of the backup; `nil` means all of it.
+    ///
+    /// It then proves nothing of the whole.
+    public var partial: Bool?
 
     /// Makes a fact.
     public init(
         kind: Kind, at: Timestamp, run: RunID? = nil, succeeded: Bool = true, level: String? = nil,
-        reason: String? = nil, seconds: Double? = nil
+        reason: String? = nil, seconds: Double? = nil, partial: Bool? = nil
     ) {
         self.kind = kind
         self.at = at
@@ -43,6 +47,7 @@ public struct BackupFact: Sendable, Hashable, Codable {
         self.level = level
         self.reason = reason
         self.seconds = seconds
+        self.partial = partial
     }
 }
 
@@ -72,8 +77,8 @@ public enum LadderState: String, Sendable, Hashable, Codable, Comparable, CaseIt
             switch fact.kind {
             case .verified where !fact.succeeded: .committed
             case .verified: max(state, fact.level == "list" ? .committed : .verified)
-            case .restored where fact.succeeded: max(state, .restored)
-            case .drilled where fact.succeeded: max(state, .drilled)
+            case .restored where fact.succeeded && fact.partial != true: max(state, .restored)
+            case .drilled where fact.succeeded && fact.partial != true: max(state, .drilled)
             default: state
             }
         }

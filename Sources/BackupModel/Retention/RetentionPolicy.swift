@@ -1,6 +1,6 @@
 /// How long backups stay: each is kept while any rule keeps it.
 package struct RetentionPolicy: Sendable, Hashable {
-    /// How many of the newest undamaged backups always stay.
+    /// How many of the newest undamaged backups always stay; with fewer of them, damaged ones stay as well.
     package var minimum = 2
     /// How many of the newest undamaged backups stay.
     package var keepLast: Int?
@@ -86,7 +86,8 @@ extension RetentionPolicy {
         for period in CalendarPeriod.allCases {
             for (name, backup) in newestOfEach(period, in: undamaged) { keep([backup], .slot(period, name: name)) }
         }
-        keep(undamaged.prefix(max(0, minimum)), .minimum(minimum))
+        // With too few undamaged ones, the newest damaged ones stay beside them: they may be all there is.
+        keep((undamaged + newestFirst.filter(\.isDamaged)).prefix(max(0, minimum)), .minimum(minimum))
         keep(undamaged.filter(\.isVerified).prefix(1), .newestVerified)
         keep(undamaged.prefix(1), .newestUndamaged)
         return reasons

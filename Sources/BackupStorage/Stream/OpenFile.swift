@@ -83,7 +83,7 @@ internal import Glibc
 
     /// Writes all of `bytes`.
     ///
-    /// - Throws: ``ErrorCode/toolFailed`` if this is a pipe and its reader has gone.
+    /// - Throws: ``ErrorCode/pipeBroken`` if this is a pipe and its reader has gone.
     package func write(_ bytes: Span<UInt8>) throws(BackupError) {
         let failure = unsafe bytes.withUnsafeBytes { bytes -> CInt? in
             var rest = unsafe bytes[...]
@@ -362,7 +362,7 @@ func systemError(_ number: CInt, _ what: String) -> BackupError {
             remedy: "Run as the user who owns it, and check its permissions and how it is mounted.")
     case EPIPE:
         return BackupError(
-            .toolFailed, what, reason: "the program that reads it ended before it had read everything",
+            .pipeBroken, what, reason: "the program that reads it ended before it had read everything",
             remedy: "See what that program printed.")
     case ESTALE, ENOTCONN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, ETIMEDOUT, ENODEV, ENXIO:
         return BackupError(

@@ -73,14 +73,15 @@ package struct ChildOutcome: Sendable, Hashable {
 package struct ChildResult<Value: Sendable>: Sendable {
     package var outcome: ChildOutcome
     package var body: Result<Value, any Error>
-    /// Whether the child ended by itself before it was stopped; then a failing body is a consequence of that.
-    package var childEndedByItself: Bool
+    /// Whether the body failed because the child, of its own accord, had ended and no longer read its input.
+    package var childStoppedReading: Bool
 
     /// What the body made.
     ///
-    /// - Throws: the child's failure if it failed by itself, else the body's error.
+    /// - Throws: the body's error, unless it is only the broken pipe of a child that failed; else the child's failure.
     package func value(of command: ChildCommand) throws -> Value {
-        if childEndedByItself { try requireSuccess(outcome, of: command) }
+        if case .failure(let error) = body, !childStoppedReading { throw error }
+        try requireSuccess(outcome, of: command)
         return try body.get()
     }
 }

@@ -38,8 +38,8 @@ package struct ChildStreams: Sendable {
 /// `body` gets the raw ends of the pipes it asked for, and must use them on threads of its own. A child that fails is a
 /// result, not an error. When `body` throws, a child that does not end by itself within a second is ended: SIGTERM,
 /// five seconds, SIGKILL. So it is when the task is cancelled; then this throws `CancellationError`. The child leads a
-/// session of its own without a terminal, and what it leaves behind in its process group is ended when it keeps `body`
-/// waiting for more than five seconds.
+/// session of its own without a terminal. What it leaves behind in its process group is ended when `body` has ended too,
+/// or keeps it waiting for more than five seconds.
 package func run<Value: Sendable>(
     _ command: ChildCommand, input: ChildInput = .none, output: ChildOutput = .discarded,
     body: (ChildStreams) async throws -> Value
@@ -68,16 +68,20 @@ package func run<Value: Sendable>(
             let value = try await body(streams)
             inputEnd?.close()
             outputEnd?.close()
-            return (Result<Value, any Error>.success(value), true)
+            await watch.endLeftoversAfterExit()
+            return (Result<Value, any Error>.success(value), false)
         } catch {
             let endedByItself = await watch.waitForExit(upTo: .seconds(1))
             inputEnd?.close()
             outputEnd?.close()
             if !endedByItself { await child.teardown(using: teardownSteps) }
-            return (.failure(error), endedByItself)
+            await watch.endLeftoversAfterExit()
+            // Only a child with a pipe for its input can have broken one.
+            let isBrokenPipe = input == .pipe && (error as? BackupError)?.code == .pipeBroken
+            return (.failure(error), isBrokenPipe && endedByItself)
         }
     }
-    return ChildResult(outcome: outcome, body: value.0, childEndedByItself: value.1)
+    return ChildResult(outcome: outcome, body: value.0, childStoppedReading: value.1)
 }
 
 /// Runs `command` and returns its output, as far as `limit` bytes of it; the rest is dropped.
@@ -209,11 +213,16 @@ private final class PipeEnd: Sendable {
     func take() -> Int32 { isGone.exchange(true, ordering: .relaxed) ? -1 : descriptor.rawValue }
 }
 
-/// Notices that a child has ended, also while others still hold its pipes open.
+/// Notices that a child has ended, also while others still hold its pipes open, and ends what it has left.
+///
+/// The child's number is not given to another process before the body has ended, so its process group is still its own.
 // Invariant: `source` is set in init alone, and a dispatch source may be used from any thread.
 private final class ExitWatch: @unchecked Sendable {
+    private let process: Int32
     private let source: (any DispatchSourceRead)?
     private let state = Mutex(State())
+    /// Has no elements, and ends when the child does.
+    private let exit: AsyncStream<Never>
 
     private struct State {
         var hasExited = false
@@ -221,9 +230,13 @@ private final class ExitWatch: @unchecked Sendable {
     }
 
     init(_ child: ProcessIdentifier) {
+        process = child.value
+        let (exit, announce) = AsyncStream.makeStream(of: Never.self)
+        self.exit = exit
         let descriptor = fcntl(child.processDescriptor, F_DUPFD_CLOEXEC, 3)
         guard descriptor >= 0 else {
             source = nil
+            announce.finish()
             return
         }
         let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
@@ -232,16 +245,20 @@ private final class ExitWatch: @unchecked Sendable {
         source.setEventHandler { [self] in
             source.cancel()
             state.withLock { $0.hasExited = true }
-            DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(5)) { self.endLeftovers(of: child.value) }
+            announce.finish()
+            DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(5)) { self.endLeftovers() }
         }
         source.activate()
     }
 
-    /// Ends what the child has left in its process group.
-    ///
-    /// Its number is not given to another process before the body has ended, so the group is still its own.
-    private func endLeftovers(of process: Int32) {
-        state.withLock { if !$0.hasBodyEnded { kill(-process, SIGKILL) } }
+    private func endLeftovers() {
+        state.withLock { if $0.hasExited, !$0.hasBodyEnded { kill(-process, SIGKILL) } }
+    }
+
+    /// Waits for the child, which a cancelled task ends, and then ends what it has left in its process group.
+    func endLeftoversAfterExit() async {
+        await Task { for await _ in exit {} }.value
+        endLeftovers()
     }
 
     func bodyEnded() {

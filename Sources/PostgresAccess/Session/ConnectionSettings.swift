@@ -58,7 +58,8 @@ package struct ConnectionSettings: Sendable, Hashable {
     /// Holds no secret. Any name of a database is taken literally, also one that looks like an option or a URL.
     package func conninfoWithoutSecrets(database: String? = nil) -> String {
         let withVariable = Set(ConnectionKeyword.all().filter { $0.environmentVariable != nil }.map(\.name))
-        var parts = keywords.filter { !withVariable.contains($0.key) && !secretKeywords.contains($0.key) }
+        var parts = keywords.merging(Self.keepalives) { given, _ in given }
+        parts = parts.filter { !withVariable.contains($0.key) && !secretKeywords.contains($0.key) }
         parts["dbname"] = database ?? self.database
         let pairs = parts.sorted { $0.key < $1.key }.map { "\($0.key)=\(quoteConninfoValue($0.value))" }
         return pairs.joined(separator: " ")
@@ -112,12 +113,14 @@ package struct ConnectionSettings: Sendable, Hashable {
         var values = keywords
         values["client_encoding"] = "UTF8"
         values["application_name"] = applicationName
-        let keepalives = [
-            "keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
-        ]
-        values.merge(keepalives) { given, _ in given }
+        values.merge(Self.keepalives) { given, _ in given }
         return values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
     }
+
+    /// A peer that is gone without a word is noticed within a minute.
+    private static let keepalives = [
+        "keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3",
+    ]
 }
 
 extension ConnectionSettings: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {

@@ -2,12 +2,35 @@ import BackupModel
 
 extension PostgresSession {
     /// Opens a session; `timeout` is for each address that the settings lead to.
+    ///
+    /// No time-out of the role, the database or the server ends its statements or the session, except through a pooler.
     package static func connect(
         _ settings: ConnectionSettings, applicationName: String, timeout: Duration
     ) async throws -> PostgresSession {
         let session = PostgresSession(settings: settings)
         try await session.open(applicationName: applicationName, timeout: timeout)
-        return session
+        do {
+            try await session.turnTimeoutsOff()
+            return session
+        } catch {
+            await session.close()
+            throw error
+        }
+    }
+
+    /// A time-out would end a long statement, or the transaction of a snapshot that is held for a long dump.
+    private func turnTimeoutsOff() async throws {
+        // A pooler would keep the settings for other clients of the same server process.
+        guard try await isDirect() else { return }
+        var names = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
+        if serverVersionNumber >= 140_000 { names.append("idle_session_timeout") }
+        if serverVersionNumber >= 170_000 { names.append("transaction_timeout") }
+        try await execute(names.map { "SET \($0) = 0" }.joined(separator: "; "))
+    }
+
+    /// Whether the server process that answers is the one that was announced: a pooler announces one of its own making.
+    func isDirect() async throws -> Bool {
+        try await query("SELECT pg_catalog.pg_backend_pid()").firstValue == String(announcedProcessID)
     }
 
     private func open(applicationName: String, timeout: Duration) throws {

@@ -33,11 +33,8 @@ extension PostgresSession {
     }
 
     /// Refuses a connection that does not lead to one server process for its whole life, as behind a pooler.
-    ///
-    /// A pooler announces a process of its own making; the server process that answers says its real number.
     package func requireDirectConnection() async throws {
-        let answer = try await query("SELECT pg_catalog.pg_backend_pid()")
-        guard answer.firstValue != String(announcedProcessID) else { return }
+        guard try await !isDirect() else { return }
         throw BackupError(
             .pooledConnection, "The connection to \(settings.redacted) goes through a connection pooler.",
             reason: "the server process that answers is not the one that was announced",

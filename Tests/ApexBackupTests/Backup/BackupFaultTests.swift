@@ -191,7 +191,7 @@ extension `Logical backup` {
                 try await runScript("kill -KILL \"$1\"", holder)
                 let error = try await requireFailure { try await run.value }
                 #expect([.toolFailed, .serverConnectionLost].contains(error.code), "\(error)")
-                #expect(try await eventually { (try? await server.answer("SELECT 1")) == "1" })
+                #expect(try await eventually { (try? await server.firstValue("SELECT 1")) == "1" })
                 try await expectNoBackup(besides: earlier, in: scratch, because: error)
                 await lock.close()
                 #expect(try await scratch.backup("postgres").totals.rows == 1)

@@ -101,11 +101,11 @@ extension `Logical backup` {
                         """
                     ])
                 let scratch = try await ScratchRepository(for: server)
-                let before = try await server.answer("SELECT pg_current_wal_lsn()", in: database)
+                let before = try await server.firstValue("SELECT pg_current_wal_lsn()", in: database)
                 let manifest = try await scratch.backup(try #require(database.database), bin: tools.directory) {
                     $0.counts = .server
                 }
-                #expect(try await server.answer("SELECT count(*) FROM t", in: database) == "8")
+                #expect(try await server.firstValue("SELECT count(*) FROM t", in: database) == "8")
                 #expect(manifest.totals.rows == 7)
                 let point = try #require(manifest.databases?.first?.snapshot)
                 #expect(point.timeline == 1 && before.flatMap { LogSequenceNumber(parsing: $0) } ?? point.lsn <= point.lsn)
@@ -153,7 +153,7 @@ extension `Logical backup` {
                     try await scratch.restore(to: place) { $0.backup = first.id.text }
                     let count = "SELECT count(*) FROM pg_db_role_setting, unnest(setconfig) WHERE setdatabase = "
                     let oid = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-                    #expect(try await server.answer(count + oid, in: place) == "30")
+                    #expect(try await server.firstValue(count + oid, in: place) == "30")
                 }
             }
         }
@@ -246,7 +246,7 @@ extension `Logical backup` {
                     #expect(try await SampleDatabase.contents(server, place) == origin)
                     #expect(origin["schema"] == "\(record.schemaFingerprint)")
                     let analyzed = "SELECT reltuples FROM pg_class WHERE oid = 'tasks'::regclass"
-                    #expect(try await server.answer(analyzed, in: place) == "3000")
+                    #expect(try await server.firstValue(analyzed, in: place) == "3000")
                 }
                 #expect(try scratch.entries().first?.state == .restored)
                 #expect(try scratch.runs().map(\.state) == [.succeeded, .succeeded])

@@ -187,7 +187,7 @@ extension PostgresCluster {
     }
 
     /// The first value of the answer, in the database `postgres` unless `settings` name another.
-    func answer(_ sql: String, in settings: ConnectionSettings? = nil) async throws -> String? {
+    func firstValue(_ sql: String, in settings: ConnectionSettings? = nil) async throws -> String? {
         let session = try await session(settings)
         let value = try await session.query(sql).firstValue
         await session.close()
@@ -204,7 +204,7 @@ extension PostgresCluster {
     /// Waits until the server has noticed that the sessions in the database are gone.
     func waitUntilUnused(_ database: ConnectionSettings) async throws -> Bool {
         try await eventually {
-            try await answer(
+            try await firstValue(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = \(quoteLiteral(database.database ?? ""))") == "0"
         }
     }

@@ -12,7 +12,7 @@ struct StagedTools {
         files = try TemporaryDirectory()
         directory = files.path(of: "bin")
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
-        for tool in ["pg_dump", "pg_restore", "pg_dumpall", "psql", "vacuumdb"] {
+        for tool in ["pg_dump", "pg_restore", "pg_dumpall", "psql"] {
             let real = server.tools.path(of: tool)
             guard let script = scripts[tool] else {
                 try FileManager.default.createSymbolicLink(

@@ -90,8 +90,8 @@ import Testing
 
     @Test func `is had by exactly one of many that want it at once`() async throws {
         let repository = try repository(expiry: .seconds(4))
-        let refused = Mutex(0)
-        let held = Mutex(0)
+        let refused = Counter()
+        let held = Counter()
         let codes = try await withThrowingTaskGroup(of: ErrorCode?.self) { group in
             for number in 0..<8 {
                 group.addTask {
@@ -99,12 +99,12 @@ import Testing
                         try await repository.withLease(
                             .logical, for: RunID(at: repository.environment.clocks.wall(), chance: UInt16(number))
                         ) { _ in
-                            held.withLock { $0 += 1 }
-                            _ = await comesTrue { refused.withLock { $0 == 7 } }
+                            held.increment()
+                            _ = await comesTrue { refused.count == 7 }
                         }
                         return nil
                     } catch let error as BackupError {
-                        refused.withLock { $0 += 1 }
+                        refused.increment()
                         return error.code
                     }
                 }
@@ -113,22 +113,22 @@ import Testing
         }
         #expect(codes.count { $0 == nil } == 1)
         #expect(codes.count { $0 == .leaseHeld } == 7)
-        #expect(held.withLock { $0 } == 1)
+        #expect(held.count == 1)
     }
 
     @Test func `that is lost cancels what ran under it, and is not released by the loser`() async throws {
         let repository = try repository(expiry: .milliseconds(200))
-        let wasCancelled = Mutex(false)
+        let cancelled = Counter()
         let error = await #expect(throws: BackupError.self) {
             try await repository.withLease(.logical, for: run) { lease in
                 let next = repository.layout.leases(.logical).appending("00000002").appending("holder.json")
                 _ = try repository.storage.putIfAbsent(next, [])
                 _ = await comesTrue { Task.isCancelled }
-                wasCancelled.withLock { $0 = Task.isCancelled }
+                if Task.isCancelled { cancelled.increment() }
             }
         }
         #expect(error?.code == .leaseLost)
-        #expect(wasCancelled.withLock { $0 })
+        #expect(cancelled.count == 1)
         let names = try repository.storage.children(of: repository.layout.leases(.logical).appending("00000001"))
         #expect(!names.contains("released.json"))
     }
@@ -153,4 +153,10 @@ import Testing
         #expect(try repository.storage.children(of: repository.layout.leases(.logical)) == ["00000003"])
         #expect(try await Lease.acquire(.logical, for: run, in: repository).epoch == 4)
     }
+}
+
+private final class Counter: Sendable {
+    private let value = Mutex(0)
+    var count: Int { value.withLock { $0 } }
+    func increment() { value.withLock { $0 += 1 } }
 }

@@ -126,7 +126,7 @@ private func problem(_ text: String) -> String? {
         ),
         ("backup: {logical: {compression: 'zstd:99'}}", "'backup.logical.compression' can not be 'zstd:99'"),
         ("backup: {logical: {compression: none}}", "'backup.logical.compression' can not be 'none'"),
-        ("backup: {jobs: 0}", "'backup.jobs' must be a whole number from 1 to 64, not '0'"),
+        ("backup: {jobs: 0}", "'backup.jobs' must be a whole number from 1 to 16, not '0'"),
         ("backup: {memory: 64}", "'backup.memory' must be a size, not '64'"),
         ("backup: {memory: 1MiB}", "'backup.memory' must be at least 32.0 MiB, not '1MiB'"),
         ("retention: {minimum: 0}", "'retention.minimum' must be a whole number from 1 to 100000, not '0'"),

@@ -22,7 +22,7 @@ extension `Logical restore` {
                 DatabaseRecord(
                     oid: UInt32(index), name: name, properties: properties,
                     snapshot: SnapshotPoint(
-                        clock: Timestamp(microseconds: 0), lsn: LogSequenceNumber(parsing: "0/1") ?? .init(rawValue: 1),
+                        clock: Timestamp(microseconds: 0), lsn: LogSequenceNumber(position: 1),
                         timeline: 1),
                     extensions: [], schemaFingerprint: SHA256Digest(bytes: Array(repeating: 0, count: 32)),
                     format: .custom, artefact: "db-\(index).dump.gz", contentBytes: 0, tables: 0, rows: 0,
@@ -119,7 +119,7 @@ extension `Logical restore` {
                     #expect(error.code == .targetUnsuitable && error.message.contains("no_such_extension"))
                     #expect(error.unchanged == "Nothing was changed.")
                     let databases = try await server.databases()
-                    #expect(!databases.contains(try #require(place.database)))
+                    #expect(!databases.contains(place.database ?? ""))
                 }
             }
         }
@@ -219,8 +219,8 @@ extension `Logical restore` {
                     what: "killed", tool: "pg_restore", script: "head -c 5000 >/dev/null; kill -KILL $$",
                     says: "pg_restore was ended by SIGKILL"),
                 Fault(
-                    what: "exit 0 without reading all", tool: "pg_restore",
-                    script: "head -c 5000 | \"$real\" --schema-only \"$@\"; exit 0", code: .countMismatch, says: "captured"),
+                    what: "exit 0 without the data", tool: "pg_restore",
+                    script: #""$real" --schema-only "$@"; cat > /dev/null; exit 0"#, code: .countMismatch, says: "captured"),
                 Fault(
                     what: "killed", tool: "psql", format: .plain, script: "head -c 5000 >/dev/null; kill -KILL $$",
                     says: "psql was ended by SIGKILL"),
@@ -236,9 +236,7 @@ extension `Logical restore` {
                     what: "a table emptied", tool: "psql", format: .plain,
                     script: #""$real" "$@" && for last; do :; done && "$real" -Xq "$last" -c 'TRUNCATE t'"#,
                     code: .countMismatch, says: #""public"."t": captured 2000, restored 0"#),
-                Fault(
-                    what: "exit 1", tool: "vacuumdb", script: "exit 1", says: "vacuumdb failed with exit status 1"),
-            ]
+                ]
         }
 
         @Test(arguments: Fault.all)
@@ -276,7 +274,7 @@ extension `Logical restore` {
                     #expect(over.code == fault.code && over.unchanged?.contains("is as it was") == true, "\(over)")
                     databases = try await server.databases()
                     #expect(databases.filter { $0.hasPrefix(name) } == [name])
-                    #expect(try await server.answer("SELECT n FROM precious", in: place) == "1")
+                    #expect(try await server.firstValue("SELECT n FROM precious", in: place) == "1")
                 }
                 #expect(try scratch.entries().first?.state == .committed)
                 let runs = try scratch.runs()
@@ -296,7 +294,7 @@ extension `Logical restore` {
                 let error = try await requireFailure { try await onOwnThreads { try await restore.run(prepared) } }
                 await prepared.close()
                 #expect("\(error)".contains("already exists"), "\(error)")
-                #expect(try await server.answer("SELECT n FROM precious", in: place) == "1")
+                #expect(try await server.firstValue("SELECT n FROM precious", in: place) == "1")
             }
         }
     }

@@ -16,7 +16,7 @@ import Testing
             let manifest = try await scratch.backup(database.database ?? "", in: repository)
             #expect(try scratch.entries().map { $0.manifest?.id } == [manifest.id])
             #expect(try await scratch.verify(.checksum).map(\.succeeded) == [true])
-            #expect(scratch.warnings.contains { $0.contains("mark of the run") })
+            #expect(scratch.warnings.contains { $0.contains("mark of a running backup") })
             #expect(try scratch.runs().first?.state == .succeeded)
         }
     }

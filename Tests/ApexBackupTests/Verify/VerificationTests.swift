@@ -85,7 +85,7 @@ extension `Logical backup` {
                     try scratch.directory.write(sound, to: file)
                 }
                 let report = try await scratch.verify(.deep)
-                #expect(report.allSatisfy(\.succeeded))
+                #expect(report.map(\.succeeded) == [true])
             }
         }
 
@@ -102,7 +102,7 @@ extension `Logical backup` {
                         #expect("\(error)".contains(artefact.name), "\(error)")
                         #expect(error.unchanged != nil, "\(error)")
                         let databases = try await server.databases()
-                        #expect(!databases.contains(try #require(place.database)))
+                        #expect(!databases.contains(place.database ?? ""))
                     }
                     try scratch.directory.write(sound, to: file)
                 }

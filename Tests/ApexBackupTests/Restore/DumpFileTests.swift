@@ -1,0 +1,134 @@
+@testable import ApexBackup
+import BackupModel
+import BackupStorage
+import FoundationEssentials
+import PostgresAccess
+import TestSupport
+import Testing
+
+extension `Logical restore` {
+    @Suite(.timeLimit(.minutes(2))) struct `A dump file that no repository knows` {
+        private let directory: TemporaryDirectory
+
+        init() throws { directory = try TemporaryDirectory() }
+
+        private func restore(_ file: String, to place: ConnectionSettings) async throws -> DumpFileRestore.Plan {
+            let server = try await PostgresCluster.shared()
+            let restore = try DumpFileRestore(
+                path: directory.path(of: file), url: place.redacted,
+                environment: BackupEnvironment(variables: ["PATH": "/usr/bin:/bin"]), jobs: 1, bin: server.tools.directory)
+            return try await onOwnThreads {
+                let plan = try await restore.plan()
+                _ = try await restore.run(plan)
+                return plan
+            }
+        }
+
+        /// Writes the dump of `database` to `file` with PostgreSQL's and the system's own programs.
+        private func dump(_ database: ConnectionSettings, of server: PostgresCluster, _ script: String) async throws {
+            let made = try await runScript(
+                script, server.tools.path(of: "pg_dump"), environment: database.environment, directory: directory.path)
+            try #require(made.status == .exited(0), "\(made.errors)")
+        }
+
+        @Test(arguments: [
+            ("apex_full_20250127.sql", "\"$1\" > apex_full_20250127.sql", DumpFormat.plain),
+            ("apex_full_20250127.sql.gz", "\"$1\" | gzip > apex_full_20250127.sql.gz", .plain),
+            ("apex.sql.zst", "\"$1\" --inserts | zstd -q > apex.sql.zst", .plain),
+            ("apex.dump", "\"$1\" -Fc > apex.dump", .custom),
+            ("apex.dump.gz", "\"$1\" -Fc -Z0 | gzip > apex.dump.gz", .custom),
+            ("wrongly-named.sql", "\"$1\" -Fc > wrongly-named.sql", .custom),
+        ])
+        func `is restored into a new database`(_ file: String, _ script: String, _ format: DumpFormat) async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await SampleDatabase.fill(server, database)
+                try await dump(database, of: server, script)
+                try await server.withUnusedName { place in
+                    let plan = try await restore(file, to: place)
+                    #expect(plan.format == format && plan.database == place.database && plan.bytes > 0)
+                    #expect(plan.warnings.contains { $0.contains("no manifest") })
+                    let origin = try await SampleDatabase.contents(server, database)
+                    #expect(try await SampleDatabase.contents(server, place) == origin)
+
+                    let again = try await requireFailure { try await restore(file, to: place) }
+                    #expect(again.code == .targetNotEmpty && again.unchanged == "Nothing was changed.")
+                    #expect(try await SampleDatabase.contents(server, place) == origin)
+                }
+            }
+        }
+
+        @Test(arguments: [
+            ("short.sql", "\"$1\" | head -c 30000 > short.sql"),
+            ("short.sql", "\"$1\" | sed '/^-- PostgreSQL database dump complete/d' > short.sql"),
+            ("short.sql.gz", "\"$1\" | gzip | head -c 9000 > short.sql.gz"),
+            ("short.sql.zst", "\"$1\" | zstd -q | head -c 9000 > short.sql.zst"),
+            ("short.dump", "\"$1\" -Fc | head -c 30000 > short.dump"),
+            ("short.dump.gz", "\"$1\" -Fc | gzip | head -c 30000 > short.dump.gz"),
+            ("empty.sql", ": > empty.sql"),
+            ("text.sql.gz", "echo hello > text.sql.gz"),
+        ])
+        func `that is not whole leaves no database behind`(_ file: String, _ script: String) async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await SampleDatabase.fill(server, database)
+                try await dump(database, of: server, script)
+                try await server.withUnusedName { place in
+                    let error = try await requireFailure { try await restore(file, to: place) }
+                    #expect([.dumpIncomplete, .objectDamaged, .restoreFailed].contains(error.code), "\(error)")
+                    let databases = try await server.databases()
+                    #expect(!databases.contains(place.database ?? ""))
+                }
+            }
+        }
+
+        @Test func `cannot run commands of this host, wherever they stand`() async throws {
+            let server = try await PostgresCluster.shared()
+            let version = server.tools.tools["psql"] ?? ""
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                try await dump(database, of: server, "\"$1\" > sound.sql")
+                let sound = String(decoding: try directory.read("sound.sql"), as: UTF8.self)
+                let marker = directory.path(of: "ran")
+                let hostile = "\\! touch \(marker)\n"
+                let own = sound.split(separator: "\n").first { $0.hasPrefix("\\restrict ") }.map(String.init)
+                let token = own.map { String($0.dropFirst("\\restrict ".count)) } ?? "none"
+                let trailer = try #require(sound.firstRange(of: "-- PostgreSQL database dump complete"))
+                let middle = try #require(sound.firstRange(of: "CREATE TABLE"))
+                let scripts = [
+                    hostile + sound,
+                    String(sound[..<middle.lowerBound]) + hostile + String(sound[middle.lowerBound...]),
+                    String(sound[..<trailer.lowerBound]) + hostile + String(sound[trailer.lowerBound...]),
+                    sound + hostile,
+                    "\\unrestrict \(token)\n" + hostile + sound,
+                    String(sound[..<middle.lowerBound]) + "\\unrestrict \(token)\n" + hostile
+                        + String(sound[middle.lowerBound...]),
+                    "\\o |touch \(marker)\n" + sound,
+                    "\\copy t TO PROGRAM 'touch \(marker)'\n" + sound,
+                    "\\restrict x\n\\unrestrict x\n" + hostile + sound,
+                ]
+                for (number, script) in scripts.enumerated() {
+                    try directory.write(Array(script.utf8), to: "hostile.sql")
+                    try await server.withUnusedName { place in
+                        let error = try await requireFailure { try await restore("hostile.sql", to: place) }
+                        #expect(error.unchanged?.contains("dropped") == true, "\(number), psql \(version): \(error)")
+                        let databases = try await server.databases()
+                        #expect(!databases.contains(place.database ?? ""))
+                    }
+                    #expect(try !directory.contents().contains("ran"), "script \(number), psql \(version)")
+                }
+            }
+        }
+
+        @Test func `is refused when it is not there, or the URL names no database`() async throws {
+            let server = try await PostgresCluster.shared()
+            try directory.write(Array("SELECT 1;\n".utf8), to: "x.sql")
+            let nameless = try await requireFailure { try await restore("x.sql", to: server.settings.withoutDatabase) }
+            #expect(nameless.code == .usage && nameless.remedy.contains("postgresql://host/NAME"))
+            let missing = try await requireFailure {
+                try await restore("no-such-file.sql", to: server.settings.with(database: "nowhere"))
+            }
+            #expect("\(missing)".contains("no-such-file.sql"), "\(missing)")
+        }
+    }
+}

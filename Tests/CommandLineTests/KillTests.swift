@@ -1,0 +1,154 @@
+import FoundationEssentials
+import Glibc
+import TestSupport
+import Testing
+
+/// SIGKILL at moments that are drawn by chance, but the same in every run of the tests: whatever had been done by then,
+/// nothing is lost, nothing half done counts, and the same command succeeds afterwards.
+@Suite(.serialized) struct `Killed at any moment` {
+    /// Fractions of the time that an undisturbed run takes.
+    private static let moments: [Double] = {
+        var generator = SplitMix64(seed: 20_261_121)
+        return (0..<5).map { _ in Double.random(in: 0.05..<1, using: &generator) }
+    }()
+
+    /// Runs the command, kills it when `fraction` of `whole` has passed, and waits until it is gone.
+    private func kill(
+        _ tool: CommandLineTool, _ arguments: [String], after fraction: Double, of whole: Duration
+    ) async throws {
+        let running = try await tool.start(arguments)
+        // What is tested is a moment, so it has to be waited for.
+        try await Task.sleep(for: whole * fraction)
+        running.send(SIGKILL)
+        _ = try await running.output()
+    }
+
+    @Test func `a backup counts whole or not at all, and the next one is not hindered`() async throws {
+        try await Workplace.with(rows: 4000, leaseExpiry: "400ms") { place in
+            let clock = ContinuousClock()
+            var known: Set<String> = []
+            let whole = try await clock.measure { known.insert(try await place.backUp()) }
+            for fraction in Self.moments {
+                try await kill(place.tool, ["backup"], after: fraction, of: whole)
+                let afterKill = Set(try await place.listed())
+                // Killed after its commit, it is a backup like any other.
+                #expect(afterKill.isSuperset(of: known) && afterKill.count <= known.count + 1, "\(fraction)")
+                let states = try await place.runs("backup")
+                #expect(!states.contains("running"), "\(fraction)")
+                known = afterKill.union([try await place.backUp()])
+                #expect(Set(try await place.listed()) == known, "\(fraction)")
+                let reports = try await place.array("verify", "--all")
+                #expect(Set(reports.compactMap { $0["id"]?.text }) == known)
+                #expect(reports.allSatisfy { $0["problems"]?.elements.isEmpty == true })
+            }
+            #expect(try await place.runs("backup").contains("interrupted"))
+
+            // What they left is found and cleared away, the unfinished files too.
+            let leftovers = try await place.array("list", "--all").filter { $0["state"]?.text == "running" }
+            let pruned = try await place.succeed("prune", "--apply", "--json").json()
+            #expect(pruned["givenUp"]?.elements.count == leftovers.count)
+            #expect(pruned["removed"]?.elements.isEmpty == true)
+            let files = try FileManager.default.subpathsOfDirectory(atPath: "\(place.repository)/clusters/apex/backups")
+            #expect(files.filter { $0.contains("/.") }.isEmpty)
+            #expect(files.filter { $0.hasSuffix("/running.json") }.isEmpty)
+            #expect(Set(try await place.listed()) == known)
+        }
+    }
+
+    @Test func `a prune leaves whole backups, and the next one completes it`() async throws {
+        let original = try TemporaryDirectory()
+        let crafted = try CraftedRepository(at: original.path(of: "repository"))
+        let days = 86_400
+        for age in 20..<45 { try crafted.addBackup(secondsAgo: age * days) }
+        let kept = [try crafted.addBackup(secondsAgo: 2 * days), try crafted.addBackup(secondsAgo: days)]
+        let cluster = try await PostgresCluster.shared()
+        let arguments = ["prune", "--days", "7", "--apply", "--now-is-right"]
+        let clock = ContinuousClock()
+
+        func copy() throws -> Workplace {
+            let place = try Workplace(cluster, database: "unused", leaseExpiry: "400ms")
+            try FileManager.default.copyItem(atPath: crafted.path, toPath: place.repository)
+            return place
+        }
+        let undisturbed = try copy()
+        let whole = try await clock.measure { _ = try await undisturbed.tool.run(arguments) }
+        #expect(try await undisturbed.listed() == kept)
+        for fraction in Self.moments {
+            let place = try copy()
+            try await kill(place.tool, arguments, after: fraction, of: whole)
+            let listed = try await place.listed()
+            #expect(listed.suffix(2) == kept, "\(fraction)")
+            try await place.succeed("verify", "--all")
+            let again = try await place.tool.run(arguments)
+            #expect(again.status == 0, "\(fraction): \(again.standardError)")
+            #expect(try await place.listed() == kept, "\(fraction)")
+            let folders = try FileManager.default.contentsOfDirectory(atPath: "\(place.repository)/clusters/apex/backups")
+            #expect(folders.sorted() == kept, "\(fraction)")
+            #expect(try await place.runs("prune").last == "succeeded")
+            #expect(try await !place.runs("prune").contains("running"))
+        }
+    }
+
+    @Test func `a restore leaves no database under the name that was asked for unless it is whole`() async throws {
+        try await Workplace.with(rows: 4000) { place in
+            _ = try await place.backUp()
+            let target = "\(place.database)_copy"
+            let arguments = ["restore", "--to", place.cluster.url(target)]
+            let clock = ContinuousClock()
+            let whole = try await clock.measure { _ = try await place.tool.run(arguments) }
+            try await expectWhole(target, place)
+            for fraction in Self.moments {
+                try await drop(target, place)
+                try await kill(place.tool, arguments, after: fraction, of: whole)
+                if try await exists(target, place) {
+                    try await expectWhole(target, place)
+                } else {
+                    let again = try await place.tool.run(arguments)
+                    #expect(again.status == 0, "\(fraction): \(again.standardError)")
+                    try await expectWhole(target, place)
+                    let leftover = try await place.cluster.answer(
+                        "SELECT datname FROM pg_database WHERE datname LIKE '\(target)\\_restoring\\_%'")
+                    if let leftover {
+                        #expect(again.standardError.contains("the database '\(leftover)' is half restored"))
+                    }
+                }
+                #expect(try await place.runs("restore").contains("running") == false)
+            }
+            try await drop(target, place)
+        }
+    }
+
+    private func exists(_ database: String, _ place: Workplace) async throws -> Bool {
+        try await place.cluster.answer("SELECT 1 FROM pg_database WHERE datname = '\(database)'") != nil
+    }
+
+    private func expectWhole(_ database: String, _ place: Workplace) async throws {
+        #expect(try await place.cluster.answer("SELECT count(*) FROM t", database: database) == "4000")
+        let indexes = try await place.cluster.answer("SELECT count(*) FROM pg_indexes WHERE tablename = 't'", database: database)
+        #expect(indexes == "1")
+    }
+
+    /// Drops the database, and what killed restores into it have left.
+    private func drop(_ database: String, _ place: Workplace) async throws {
+        while let name = try await place.cluster.answer(
+            "SELECT datname FROM pg_database WHERE datname = '\(database)' OR datname LIKE '\(database)\\_restoring\\_%'")
+        {
+            try await place.cluster.execute("DROP DATABASE IF EXISTS \"\(name)\" WITH (FORCE)")
+        }
+    }
+}
+
+/// The same numbers in every run (Steele, Lea and Flood, 2014).
+private struct SplitMix64: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}

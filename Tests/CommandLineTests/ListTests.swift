@@ -1,0 +1,101 @@
+import FoundationEssentials
+import TestSupport
+import Testing
+
+@Suite struct `What was done` {
+    @Test func `is listed with the fields that scripts rely on, and climbs the ladder`() async throws {
+        try await Workplace.with { place in
+            let id = try await place.backUp()
+            func state() async throws -> String? { try await place.array("list").first?["state"]?.text }
+            let listed = try #require(try await place.array("list").first)
+            #expect(listed["id"]?.text == id)
+            #expect(listed["kind"]?.text == "logical")
+            #expect(listed["state"]?.text == "committed")
+            for field in ["recoveryPoint", "seconds", "contentBytes", "storedBytes", "bytesPerSecond", "warnings"] {
+                #expect(listed[field] != nil, "\(field)")
+            }
+            #expect(listed["rows"]?.number == 50)
+            try await place.succeed("verify")
+            #expect(try await state() == "verified")
+            let copy = "\(place.database)_copy"
+            try await place.succeed("restore", "--to", place.cluster.url(copy))
+            try await place.cluster.execute("DROP DATABASE \(copy)")
+            #expect(try await state() == "restored")
+            try place.writeDrill(checks: ["{id: rows, type: rows}"])
+            try await place.succeed("drill", "run", place.path("drill.yaml"))
+            #expect(try await state() == "drilled")
+            let text = try await place.succeed("list").standardOutput
+            #expect(text.hasPrefix("BACKUP ") && text.contains("\(id)  logical  drilled"))
+            let shown = try await place.succeed("show", "--json").json()
+            #expect(shown["backup"]?["id"]?.text == id)
+            #expect(shown["facts"]?.elements.compactMap { $0["kind"]?.text } == ["verified", "restored", "drilled"])
+            #expect(shown["manifest"]?["cluster"]?.text == "apex")
+        }
+    }
+
+    @Test func `and what failed, was refused or was damaged stays visible`() async throws {
+        try await Workplace.with { place in
+            _ = try await place.backUp()
+            _ = try await place.tool.run("backup", "--database", "no such database")
+            let folder = "repository/clusters/apex/backups/\(try await place.listed()[0])"
+            let name = try #require(
+                try place.directory.contents().first { $0.hasPrefix("\(folder)/db-") })
+            var bytes = try place.directory.read(name)
+            bytes[bytes.count / 2] ^= 1
+            try place.directory.write(bytes, to: name)
+            let verified = try await place.tool.run("verify", "--all", "--json")
+            #expect(verified.status == 1)
+            let problems = try verified.json().elements.first?["problems"]?.elements ?? []
+            #expect(problems.first?["code"]?.text == "object-damaged")
+            let runs = try await place.array("list", "--runs")
+            #expect(runs.map { $0["state"]?.text } == ["succeeded", "failed", "failed"])
+            #expect(runs.map { $0["start"]?["operation"]?.text } == ["backup", "backup", "verify"])
+            #expect(runs[1]["end"]?["error"]?["message"]?.text?.contains("no such database") == true)
+            #expect(runs.allSatisfy { $0["id"]?.text != nil && $0["end"]?["exitStatus"]?.number != nil })
+            let text = try await place.succeed("list", "--runs").standardOutput
+            #expect(text.contains("  failed"))
+            let listed = try await place.array("list").first
+            #expect(listed?["warnings"]?.elements.first?.text?.contains("verification failed") == true)
+        }
+    }
+
+    private static let names = [
+        "-rf", "a/b", "it's \"quoted\"", "line\nfeed", "red\u{1B}[31m", "bell\u{7}\r", "Größe", "app", "App", "app_test",
+    ]
+
+    @Test func `is printed so that no name can pass for anything else`() async throws {
+        let cluster = try await PostgresCluster.shared()
+        let directory = try TemporaryDirectory()
+        let suffix = " \(directory.path.suffix(6))"
+        let names = Self.names.map { $0 + suffix }
+        let place = try Workplace(cluster, database: "unused")
+        try await place.succeed("init")
+        var failure: (any Error)?
+        do {
+            for name in names {
+                try await cluster.execute("CREATE DATABASE \(quoted(name)) TEMPLATE template0")
+            }
+            let arguments = ["backup"] + names.map { "--database=\($0)" }
+            let backup = try await place.tool.run(arguments)
+            #expect(backup.status == 0, "\(backup.standardError)")
+            let shown = try await place.succeed("show").standardOutput
+            #expect(shown.split(separator: "\n").count { $0.hasPrefix("Database ") } == names.count)
+            #expect(!shown.contains("\nfeed"))
+            let missing = try await place.tool.run("backup", "--database", "no\u{1B}[2Jsuch\ndatabase")
+            for text in [shown, backup.standardOutput, missing.standardError] {
+                let controls = text.unicodeScalars.filter { $0.properties.generalCategory == .control && $0 != "\n" }
+                #expect(controls.isEmpty, "\(text.debugDescription)")
+            }
+            let json = try await place.succeed("show", "--json").json()
+            let printed = json["manifest"]?["databases"]?.elements.compactMap { $0["name"]?.text } ?? []
+            #expect(Set(printed) == Set(names))
+            try await place.succeed("verify", "--all", "--level", "deep")
+        } catch {
+            failure = error
+        }
+        for name in names { try await cluster.execute("DROP DATABASE IF EXISTS \(quoted(name)) WITH (FORCE)") }
+        if let failure { throw failure }
+    }
+
+    private func quoted(_ name: String) -> String { "\"\(name.replacing("\"", with: "\"\""))\"" }
+}
