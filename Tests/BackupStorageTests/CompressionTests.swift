@@ -34,7 +34,8 @@ private func decompressed(
             for size in [max(1, count / 97), 64 << 10, 1 << 20] {
                 let stored = try compressed(content, compression, inPiecesOf: size)
                 for purpose in DecompressionPurpose.allCases {
-                    let back = try decompressed(stored, compression, for: purpose, inPiecesOf: max(1, stored.count / 89))
+                    let back = try decompressed(
+                        stored, compression, for: purpose, inPiecesOf: max(1, stored.count / 89))
                     #expect(back == content, "seed \(seed), \(count) bytes in pieces of \(size), for \(purpose)")
                 }
             }
@@ -126,7 +127,9 @@ private func decompressed(
     ) throws {
         let stored = try compressed(mixedContent(count: 1000, seed: 6), compression)
         for garbage: [UInt8] in [[0], [0, 0, 0, 0], Array("garbage behind".utf8)] {
-            let code = errorCode { () throws(BackupError) in _ = try decompressed(stored + garbage, compression, for: purpose) }
+            let code = errorCode { () throws(BackupError) in
+                _ = try decompressed(stored + garbage, compression, for: purpose)
+            }
             #expect(code == .objectDamaged, "\(garbage)")
         }
     }

@@ -43,7 +43,7 @@ import Testing
         let list = lines.drop { $0 != "SUBCOMMANDS:" }.dropFirst().prefix { !$0.isEmpty }
         var found: [[String]] = []
         // A line that is indented deeper continues the description before it.
-        for line in list where line.prefix { $0 == " " }.count == 2 {
+        for line in list where line.prefix(while: { $0 == " " }).count == 2 {
             let name = String(line.dropFirst(2).prefix { $0 != " " })
             found.append(command + [name])
             found += try await subcommands(of: command + [name])

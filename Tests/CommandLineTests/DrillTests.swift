@@ -44,10 +44,13 @@ extension Workplace {
             #expect(report["objectives"]?["rpo_s"]?.number == 3600)
             #expect(report["clock"]?["t0"]?.text != nil)
             let time = report["recovery_time"]
-            for field in ["total_s", "technical_s", "measured_s"] { #expect((time?[field]?.number ?? 0) > 0, "\(field)") }
+            for field in ["total_s", "technical_s", "measured_s"] {
+                #expect((time?[field]?.number ?? 0) > 0, "\(field)")
+            }
             #expect(time?["assumed_s"]?.number == 0)
             let phases = time?["phases"]?.elements ?? []
-            #expect(Set(phases.compactMap { $0["name"]?.text }).isSuperset(of: ["provision", "select", "restore", "verify"]))
+            let names = Set(phases.compactMap { $0["name"]?.text })
+            #expect(names.isSuperset(of: ["provision", "select", "restore", "verify"]))
             #expect(phases.allSatisfy { $0["s"]?.number != nil && $0["basis"]?.text == "measured" })
             let point = report["recovery_point"]
             #expect((point?["rpa_s"]?.number ?? 0) > 0 && point?["uncertainty_s"]?.number != nil)
@@ -67,7 +70,8 @@ extension Workplace {
         }
     }
 
-    @Test func `ends with 1 and FAIL for a false check, a missed objective, a damaged backup, and none at all`() async throws
+    @Test func `ends with 1 and FAIL for a false check, a missed objective, a damaged backup, and none at all`()
+        async throws
     {
         try await Workplace.with { place in
             try place.writeDrill(checks: [Self.rows])
@@ -101,7 +105,9 @@ extension Workplace {
             #expect(damaged.report["reasons"]?.elements.first?.text?.contains("damaged") == true)
             #expect(damaged.report["recovery_time"]?["total_s"] == nil)
             #expect(try place.scratchLeftovers().isEmpty)
-            #expect(try await place.array("drill", "list").compactMap { $0["verdict"]?.text } == Array(repeating: "fail", count: 4))
+            #expect(
+                try await place.array("drill", "list").compactMap { $0["verdict"]?.text }
+                    == Array(repeating: "fail", count: 4))
         }
     }
 
@@ -135,7 +141,8 @@ extension Workplace {
             tool.environment["LLVM_PROFILE_FILE"] = "/dev/null"
             if geteuid() == 0 {
                 tool.userName = "postgres"
-                let chown = try await CommandLineTool(executable: "/bin/chown").run("-R", "postgres", place.directory.path)
+                let chown = try await CommandLineTool(executable: "/bin/chown").run(
+                    "-R", "postgres", place.directory.path)
                 #expect(chown.status == 0)
             }
             let output = try await tool.run("drill", "run", place.path("drill.yaml"), "--json")

@@ -82,7 +82,8 @@ import Testing
             let again = try await place.tool.run(arguments)
             #expect(again.status == 0, "\(fraction): \(again.standardError)")
             #expect(try await place.listed() == kept, "\(fraction)")
-            let folders = try FileManager.default.contentsOfDirectory(atPath: "\(place.repository)/clusters/apex/backups")
+            let folders = try FileManager.default.contentsOfDirectory(
+                atPath: "\(place.repository)/clusters/apex/backups")
             #expect(folders.sorted() == kept, "\(fraction)")
             #expect(try await place.runs("prune").last == "succeeded")
             #expect(try await !place.runs("prune").contains("running"))
@@ -124,15 +125,16 @@ import Testing
 
     private func expectWhole(_ database: String, _ place: Workplace) async throws {
         #expect(try await place.cluster.answer("SELECT count(*) FROM t", database: database) == "4000")
-        let indexes = try await place.cluster.answer("SELECT count(*) FROM pg_indexes WHERE tablename = 't'", database: database)
+        let indexes = try await place.cluster.answer(
+            "SELECT count(*) FROM pg_indexes WHERE tablename = 't'", database: database)
         #expect(indexes == "1")
     }
 
     /// Drops the database, and what killed restores into it have left.
     private func drop(_ database: String, _ place: Workplace) async throws {
         while let name = try await place.cluster.answer(
-            "SELECT datname FROM pg_database WHERE datname = '\(database)' OR datname LIKE '\(database)\\_restoring\\_%'")
-        {
+            "SELECT datname FROM pg_database WHERE datname = '\(database)' OR datname LIKE '\(database)\\_restoring\\_%'"
+        ) {
             try await place.cluster.execute("DROP DATABASE IF EXISTS \"\(name)\" WITH (FORCE)")
         }
     }

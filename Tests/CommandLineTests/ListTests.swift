@@ -60,7 +60,8 @@ import Testing
     }
 
     private static let names = [
-        "-rf", "a/b", "it's \"quoted\"", "line\nfeed", "red\u{1B}[31m", "bell\u{7}\r", "Größe", "app", "App", "app_test",
+        "-rf", "a/b", "it's \"quoted\"", "line\nfeed", "red\u{1B}[31m", "bell\u{7}\r", "Größe", "app", "App",
+        "app_test",
     ]
 
     @Test func `is printed so that no name can pass for anything else`() async throws {

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import BackupModel
 import TestSupport
 import Testing
 
@@ -7,7 +7,7 @@ import Testing
 
     /// A place with backups that are so many days old.
     private func place(days: [Int]) async throws -> (place: Workplace, ids: [Int: String]) {
-        let place = try Workplace(PostgresCluster.shared(), database: "unused")
+        let place = try Workplace(try await PostgresCluster.shared(), database: "unused")
         let crafted = try CraftedRepository(at: place.repository)
         var ids: [Int: String] = [:]
         for age in days { ids[age] = try crafted.addBackup(secondsAgo: age * Self.day) }

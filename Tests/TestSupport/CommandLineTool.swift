@@ -210,7 +210,9 @@ package enum JSONValue: Sendable, Hashable, Decodable {
 }
 
 /// Waits until `condition` holds, for at most `limit`; returns whether it came to hold.
-package func comesTrue(within limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async rethrows -> Bool {
+package func comesTrue(within limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async rethrows
+    -> Bool
+{
     let deadline = ContinuousClock.now + limit
     while ContinuousClock.now < deadline {
         if try await condition() { return true }

@@ -186,7 +186,8 @@ struct StreamedDump {
             do {
                 try stream.discard()
             } catch let problem {
-                writer.repository.environment.warn("A part of '\(writer.name)' could not be removed: \(problem.message)")
+                writer.repository.environment.warn(
+                    "A part of '\(writer.name)' could not be removed: \(problem.message)")
             }
             throw error
         }

@@ -32,7 +32,6 @@ struct RestoreGuide {
     }
 
     private func section(_ database: DatabaseRecord, _ artefact: Artefact) -> [String] {
-        let name = Self.shellQuoted(database.name)
         let load =
             switch database.format {
             case .custom: "\(read(artefact)) | pg_restore --exit-on-error -d \(Self.connectionString(database.name))"

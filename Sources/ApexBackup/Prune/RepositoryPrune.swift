@@ -115,7 +115,8 @@ package struct RepositoryPrune: Sendable {
         if let refusal = ClockGuard.refusal(now: now, newest: starts.last, medianInterval: median) { return refusal }
         guard starts.count >= 3 else { return nil }
         let earlier = ClockGuard.medianInterval(of: starts.dropLast())
-        return ClockGuard.refusal(now: starts[starts.count - 1], newest: starts[starts.count - 2], medianInterval: earlier)
+        return ClockGuard.refusal(
+            now: starts[starts.count - 1], newest: starts[starts.count - 2], medianInterval: earlier)
     }
 
     /// Runs without a commit, and runs given up of which more is left than the mark that must outlive them for a while.

@@ -27,7 +27,9 @@ struct ArchiveSelection: Sendable {
     /// Those of `lines` whose rows are restored.
     func tables(among lines: [TableLine]) -> [TableLine] {
         let names = Set(
-            entries.filter { $0.kind == "TABLE DATA" && chosen.contains($0.dumpID) }.map { "\($0.namespace) \($0.name)" })
+            entries.filter { $0.kind == "TABLE DATA" && chosen.contains($0.dumpID) }.map {
+                "\($0.namespace) \($0.name)"
+            })
         return lines.filter { line in
             line.table.map { names.contains(ArchiveListing.listed("\(line.schema) \($0)")) } ?? false
         }
@@ -47,7 +49,8 @@ struct ArchiveSelection: Sendable {
         let name = ArchiveListing.listed(schema)
         let found = entries.filter { entry in
             entry.namespace == name
-                || entry.namespace == "-" && (entry.kind == "SCHEMA" ? entry.name == name : entry.name == "SCHEMA \(name)")
+                || entry.namespace == "-"
+                    && (entry.kind == "SCHEMA" ? entry.name == name : entry.name == "SCHEMA \(name)")
         }
         guard !found.isEmpty else { throw Self.unknown("schema", schema) }
         chosen.formUnion(found.filter { !$0.kind.hasPrefix("PUBLICATION") }.map(\.dumpID))
@@ -84,7 +87,8 @@ struct ArchiveSelection: Sendable {
             let before = chosen.count
             for entry in entries where Self.parts.contains(entry.kind) && !chosen.contains(entry.dumpID) {
                 guard !entry.dependencies.isDisjoint(with: chosen) else { continue }
-                let needed = Self.joints.contains(entry.kind) ? entry.dependencies : entry.dependencies.intersection(relations)
+                let needed =
+                    Self.joints.contains(entry.kind) ? entry.dependencies : entry.dependencies.intersection(relations)
                 if needed.isSubset(of: chosen) { chosen.insert(entry.dumpID) }
             }
             isGrowing = chosen.count > before
@@ -105,7 +109,8 @@ struct ArchiveSelection: Sendable {
                 guard own.contains(table), entry.kind != "TABLE ATTACH" else { continue }
             }
             remarks.append(
-                "left out, because it refers to a table that is not chosen: \(entry.kind) \(entry.namespace) \(entry.name)")
+                "left out, because it refers to a table that is not chosen: \(entry.kind) \(entry.namespace) \(entry.name)"
+            )
         }
     }
 
@@ -130,7 +135,8 @@ struct ArchiveSelection: Sendable {
                 if chosen.insert(entry.dumpID).inserted { added.insert(entry.dumpID) }
             }
         }
-        for entry in entries where Self.descriptions.contains(entry.kind) && !entry.dependencies.isDisjoint(with: added) {
+        for entry in entries where Self.descriptions.contains(entry.kind) && !entry.dependencies.isDisjoint(with: added)
+        {
             chosen.insert(entry.dumpID)
         }
     }

@@ -27,7 +27,8 @@ struct DatabaseRestore {
             }
             try await load(record, into: working, &phases)
             try await phases.measure("analyze") {
-                try await Analysis(target: target, jobs: restore.request.jobs ?? HostFacts.processorCount).run(in: working)
+                try await Analysis(target: target, jobs: restore.request.jobs ?? HostFacts.processorCount).run(
+                    in: working)
             }
             result = try await phases.measure("compare") { try await compareCounts(of: record, in: working) }
             warnings += try await target.apply(record.properties, to: working, roles: try await target.roles())
@@ -67,7 +68,8 @@ struct DatabaseRestore {
             return try await phases.measure("compare") { try await compareCounts(of: record, in: database.target) }
         } catch {
             var error = RunLog.describe(error)
-            error.unchanged = "The tables were added and are in '\(database.target)'; what was there before is as it was."
+            error.unchanged =
+                "The tables were added and are in '\(database.target)'; what was there before is as it was."
             throw error
         }
     }
@@ -100,7 +102,9 @@ struct DatabaseRestore {
         switch (record.format, database.feed) {
         case (.plain, _):
             try await phases.measure("restore") {
-                try await program.psql(name) { sink throws(BackupError) in try stored.readContent(for: .restore, into: sink) }
+                try await program.psql(name) { sink throws(BackupError) in
+                    try stored.readContent(for: .restore, into: sink)
+                }
             }
         case (.custom, .streamed):
             var options = options

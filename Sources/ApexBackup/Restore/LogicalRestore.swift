@@ -105,7 +105,8 @@ package struct LogicalRestore: Sendable {
                     + (later.map { "; the next one shows \($0)" } ?? ""),
                 remedy: "Add --nearest to restore \(chosen.id).", unchanged: "Nothing was changed.")
         }
-        try requireReadable(entries.filter { $0.id > chosen.id && $0.id < RunID(at: moment, chance: .max) }, moment, chosen)
+        try requireReadable(
+            entries.filter { $0.id > chosen.id && $0.id < RunID(at: moment, chance: .max) }, moment, chosen)
         return chosen
     }
 
@@ -170,7 +171,9 @@ package struct LogicalRestore: Sendable {
     /// What has been changed so far.
     private func changes(by prepared: Prepared, _ finished: [RestoreResult.Database]) -> String? {
         let roles = prepared.plan.rolesToCreate
-        var changes = finished.map { "'\($0.name)' was restored" + ($0.keptAs.map { " (the old one is '\($0)')" } ?? "") }
+        var changes = finished.map {
+            "'\($0.name)' was restored" + ($0.keptAs.map { " (the old one is '\($0)')" } ?? "")
+        }
         if !roles.isEmpty { changes.append("created the roles \(roles.joined(separator: ", "))") }
         return changes.isEmpty ? nil : changes.joined(separator: ", ")
     }
@@ -190,7 +193,8 @@ package struct LogicalRestore: Sendable {
             try await target.session.execute("COMMIT")
         } catch {
             do { try await target.insist("ROLLBACK") } catch {
-                repository.environment.warn("The session that creates roles did not end in order: the server undoes its work.")
+                repository.environment.warn(
+                    "The session that creates roles did not end in order: the server undoes its work.")
             }
             let error = RunLog.describe(error)
             guard error.code != .interrupted else { throw error.leaving("No role and no database was changed.") }

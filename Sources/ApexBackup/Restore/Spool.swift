@@ -12,7 +12,8 @@ struct Spool {
 
     init(directory: String, environment: BackupEnvironment) {
         let process = environment.process
-        path = "\(directory)/\(Self.mark)-\(environment.host)-\(process.pid)-\(process.startTicks)-\(environment.makeRunID())"
+        path =
+            "\(directory)/\(Self.mark)-\(environment.host)-\(process.pid)-\(process.startTicks)-\(environment.makeRunID())"
     }
 
     /// Where to write it; another thread writes, so that whoever makes the bytes need not wait for the disk.
@@ -28,7 +29,8 @@ struct Spool {
 
     func read() throws(BackupError) -> String {
         let bytes = CollectingSink(limit: 1 << 30)
-        try OpenFile(reading: path).forEachChunk(ofSize: 1 << 20) { chunk throws(BackupError) in try bytes.write(chunk) }
+        try OpenFile(reading: path).forEachChunk(ofSize: 1 << 20) { chunk throws(BackupError) in try bytes.write(chunk)
+        }
         return String(decoding: bytes.bytes, as: UTF8.self)
     }
 

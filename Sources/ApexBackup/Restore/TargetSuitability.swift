@@ -65,7 +65,8 @@ struct RestoreWarnings {
             }
             if entry.action == .swap {
                 warnings.append(
-                    "poolers and applications that hold sessions in '\(name)' must connect again to see the restored one")
+                    "poolers and applications that hold sessions in '\(name)' must connect again to see the restored one"
+                )
             }
         }
         return warnings

@@ -53,7 +53,8 @@ enum RestoreText {
 
     static func result(_ result: RestoreResult) -> String {
         var lines = result.databases.map { database in
-            let what = database.isCompared
+            let what =
+                database.isCompared
                 ? "\(database.rows) rows in \(database.tables) tables, as many as were captured."
                 : "its rows were not compared, as the backup does not list them."
             return "Restored '\(oneLine(database.name))': \(what)"

@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical backup` {
     @Suite(.timeLimit(.minutes(2))) struct `A backup fails and leaves none` {
@@ -45,7 +46,8 @@ extension `Logical backup` {
                     codes: [.dumpIncomplete, .toolFailed]),
                 Fault(what: "exit 0 without output", script: "exit 0", codes: [.dumpIncomplete, .toolFailed]),
                 Fault(what: "exit 0 with other output", script: "echo hello", codes: [.dumpIncomplete, .toolFailed]),
-                Fault(what: "cannot start", script: "exec /nowhere/pg_dump", says: "pg_dump failed with exit status 127"),
+                Fault(
+                    what: "cannot start", script: "exec /nowhere/pg_dump", says: "pg_dump failed with exit status 127"),
                 Fault(
                     what: "exit 0 without its trailer", tool: "pg_dumpall",
                     script: #""$real" "$@" | sed '/cluster dump complete/d'"#, codes: [.dumpIncomplete],
@@ -115,18 +117,19 @@ extension `Logical backup` {
                     let scratch = try await ScratchRepository(for: server)
                     let earlier = try await scratch.backup("postgres")
                     let error = try await requireFailure {
-                            try await scratch.backup(names[0], names[1], "postgres", bin: tools.directory)
-                        }
+                        try await scratch.backup(names[0], names[1], "postgres", bin: tools.directory)
+                    }
                     #expect(error.code == .toolFailed && error.message == "2 of 3 databases could not be dumped.")
                     for name in names {
-                        #expect(error.reason?.contains("'\(name)'") == true && error.reason?.contains("cannot: ") == true)
+                        #expect(
+                            error.reason?.contains("'\(name)'") == true && error.reason?.contains("cannot: ") == true)
                     }
                     #expect(tools.text("tried")?.split(separator: "\n").count == 3)
                     try await expectNoBackup(besides: earlier, in: scratch, because: error)
 
                     let one = try await requireFailure {
-                            try await scratch.backup(names[0], "postgres", bin: tools.directory)
-                        }
+                        try await scratch.backup(names[0], "postgres", bin: tools.directory)
+                    }
                     #expect("\(one)".contains("'\(names[0])'"), "\(one)")
                     #expect(tools.text("tried")?.split(separator: "\n").count == 5)
                     try await expectNoBackup(besides: earlier, in: scratch, because: one)
@@ -143,11 +146,11 @@ extension `Logical backup` {
                 let earlier = try await scratch.backup("postgres")
                 let tools = try StagedTools(for: server, replacing: ["pg_dump": #""$real" "$@" | sed '/^110$/d'"#])
                 let error = try await requireFailure {
-                        try await scratch.backup(name, bin: tools.directory) {
-                            $0.format = .plain
-                            $0.counts = .server
-                        }
+                    try await scratch.backup(name, bin: tools.directory) {
+                        $0.format = .plain
+                        $0.counts = .server
                     }
+                }
                 #expect(error.code == .countMismatch && error.message.contains(name))
                 #expect(error.reason == #""public"."t": captured 20, server 21"#)
                 try await expectNoBackup(besides: earlier, in: scratch, because: error)
@@ -170,8 +173,8 @@ extension `Logical backup` {
                         """
                     ])
                 let error = try await requireFailure {
-                        try await scratch.backup(try #require(database.database), bin: tools.directory)
-                    }
+                    try await scratch.backup(try #require(database.database), bin: tools.directory)
+                }
                 #expect(error.code == .serverConnectionLost, "\(error)")
                 try await expectNoBackup(besides: earlier, in: scratch, because: error)
             }
@@ -212,8 +215,8 @@ extension `Logical backup` {
                         let scratch = try await ScratchRepository(for: server, in: disk)
                         let earlier = try await scratch.backup(try #require(small.database))
                         let error = try await requireFailure {
-                                try await scratch.backup(try #require(database.database))
-                            }
+                            try await scratch.backup(try #require(database.database))
+                        }
                         #expect(error.code == .repositoryFull, "\(error)")
                         #expect(error.remedy.contains("prune"))
                         try await expectNoBackup(besides: earlier, in: scratch, because: error)
@@ -232,7 +235,8 @@ extension `Logical backup` {
         ) async throws {
             let disk = try TemporaryDirectory()
             let mounted = try await runScript(
-                "mkdir \"$1/repository\" && mount -t tmpfs -o size=$2m tmpfs \"$1/repository\"", disk.path, "\(megabytes)")
+                "mkdir \"$1/repository\" && mount -t tmpfs -o size=$2m tmpfs \"$1/repository\"", disk.path,
+                "\(megabytes)")
             try #require(mounted.status == .exited(0), "\(mounted.errors)")
             let result: Result<Void, any Error>
             do { result = .success(try await body(disk)) } catch { result = .failure(error) }
@@ -312,8 +316,8 @@ extension `Logical backup` {
                         """
                     ])
                 let error = try await requireFailure {
-                        try await scratch.backup(name, bin: tools.directory, as: connection)
-                    }
+                    try await scratch.backup(name, bin: tools.directory, as: connection)
+                }
                 #expect(error.reason == "the password is ***")
                 #expect(tools.text("arguments")?.contains("--dbname=") == true)
                 #expect(tools.text("arguments")?.contains("hunter2") == false)

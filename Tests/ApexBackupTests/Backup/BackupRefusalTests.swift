@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical backup` {
     @Suite(.timeLimit(.minutes(2))) struct `A backup is refused` {
@@ -38,7 +39,9 @@ extension `Logical backup` {
             }
         }
 
-        @Test func `not when only role passwords cannot be read: it is marked, and restored roles have none`() async throws {
+        @Test func `not when only role passwords cannot be read: it is marked, and restored roles have none`()
+            async throws
+        {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
@@ -51,7 +54,9 @@ extension `Logical backup` {
                     #expect(manifest.passwordsMissing)
                     #expect(manifest.warnings.contains { $0.hasPrefix("passwords missing") })
                     let listing = BackupListing(try #require(try scratch.entries().first))
-                    #expect(listing.passwordsMissing == true && listing.warnings.contains { $0.contains("passwords missing") })
+                    #expect(
+                        listing.passwordsMissing == true
+                            && listing.warnings.contains { $0.contains("passwords missing") })
                     let globals = String(decoding: try scratch.content("globals.sql.gz", of: manifest), as: UTF8.self)
                     #expect(globals.contains("CREATE ROLE \(role)") && !globals.contains("SCRAM-SHA-256"))
                     try await server.withUnusedName { place in
@@ -82,14 +87,16 @@ extension `Logical backup` {
             #expect(try scratch.entries().isEmpty)
         }
 
-        @Test func `of a server that is not the registered one, and under a name that is not registered`() async throws {
+        @Test func `of a server that is not the registered one, and under a name that is not registered`() async throws
+        {
             let server = try await PostgresCluster.shared()
             let scratch = try await ScratchRepository(for: server)
             for name in try scratch.repository.storage.children(of: scratch.repository.layout.incarnations) {
                 try scratch.repository.storage.remove(scratch.repository.layout.incarnations.appending(name))
             }
             try scratch.repository.recordIncarnation(
-                ClusterIncarnation(systemIdentifier: "7000000000000000001", major: 15, firstSeen: Timestamp(microseconds: 1)))
+                ClusterIncarnation(
+                    systemIdentifier: "7000000000000000001", major: 15, firstSeen: Timestamp(microseconds: 1)))
             let stranger = await #expect(throws: BackupError.self) { try await scratch.backup("postgres") }
             #expect(stranger?.code == .wrongCluster)
             #expect(stranger?.remedy.contains("--new-cluster-incarnation") == true)

@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 /// One at a time: each uses several processes and sessions of the shared server.
 @Suite(.serialized) struct `Logical backup` {}
@@ -19,9 +20,10 @@ extension `Logical backup` {
                     let scratch = try await ScratchRepository(for: server)
                     let manifest = try await scratch.backup(names[0], names[1]) { $0.globals = true }
 
-                    #expect(manifest.artefacts.map(\.role).sorted { $0.rawValue < $1.rawValue } == [
-                        .dump, .dump, .globals, .guide, .tables,
-                    ])
+                    #expect(
+                        manifest.artefacts.map(\.role).sorted { $0.rawValue < $1.rawValue } == [
+                            .dump, .dump, .globals, .guide, .tables,
+                        ])
                     #expect(Set(manifest.databases?.map(\.name) ?? []) == Set(names))
                     #expect(manifest.totals.databases == 2 && manifest.totals.tables == 1 && manifest.totals.rows == 1)
                     #expect(manifest.totals.storedBytes == manifest.artefacts.reduce(0) { $0 + $1.storedBytes })
@@ -45,7 +47,9 @@ extension `Logical backup` {
             }
         }
 
-        @Test func `has the rows of every table as the server counts them, and the value of every sequence`() async throws {
+        @Test func `has the rows of every table as the server counts them, and the value of every sequence`()
+            async throws
+        {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 try await SampleDatabase.fill(server, database)
@@ -68,7 +72,9 @@ extension `Logical backup` {
         }
 
         /// Of ordinary tables whose data is dumped.
-        private func tables(in database: ConnectionSettings, of server: PostgresCluster) async throws -> [String: Int64?] {
+        private func tables(in database: ConnectionSettings, of server: PostgresCluster) async throws -> [String:
+            Int64?]
+        {
             let session = try await server.session(database)
             var found: [String: Int64?] = [:]
             let names = try await session.query(
@@ -80,7 +86,8 @@ extension `Logical backup` {
                 let schema = row[0] ?? ""
                 let table = row[1] ?? ""
                 let count = try await session.query(
-                    "SELECT count(*) FROM ONLY \(quoteIdentifier(schema)).\(quoteIdentifier(table))").firstValue
+                    "SELECT count(*) FROM ONLY \(quoteIdentifier(schema)).\(quoteIdentifier(table))"
+                ).firstValue
                 found["\(schema).\(table)"] = count.flatMap { Int64($0) }
             }
             await session.close()
@@ -108,7 +115,8 @@ extension `Logical backup` {
                 #expect(try await server.firstValue("SELECT count(*) FROM t", in: database) == "8")
                 #expect(manifest.totals.rows == 7)
                 let point = try #require(manifest.databases?.first?.snapshot)
-                #expect(point.timeline == 1 && before.flatMap { LogSequenceNumber(parsing: $0) } ?? point.lsn <= point.lsn)
+                #expect(
+                    point.timeline == 1 && before.flatMap { LogSequenceNumber(parsing: $0) } ?? point.lsn <= point.lsn)
                 #expect(manifest.startedAt.since(point.clock) < .seconds(1) && point.clock <= manifest.finishedAt)
             }
         }
@@ -126,7 +134,8 @@ extension `Logical backup` {
             }
         }
 
-        @Test func `names the manifest of the backup before it, and fits 64 KiB with very many settings`() async throws {
+        @Test func `names the manifest of the backup before it, and fits 64 KiB with very many settings`() async throws
+        {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 let name = try #require(database.database)
@@ -164,7 +173,9 @@ extension `Logical backup` {
             DatabaseEntry(oid: UInt32($0.offset), name: $0.element, sizeBytes: nil)
         }
 
-        private func choose(_ databases: BackupPolicy.DatabaseChoice, excluding exclude: [String] = []) throws -> [String] {
+        private func choose(_ databases: BackupPolicy.DatabaseChoice, excluding exclude: [String] = []) throws
+            -> [String]
+        {
             var settings = BackupPolicy.LogicalSettings()
             settings.databases = databases
             settings.exclude = exclude
@@ -241,7 +252,8 @@ extension `Logical backup` {
 
                 try await server.withUnusedName { place in
                     let result = try await scratch.restore(to: place)
-                    #expect(result.databases.first?.rows == record.rows && result.databases.first?.tables == record.tables)
+                    #expect(
+                        result.databases.first?.rows == record.rows && result.databases.first?.tables == record.tables)
                     let origin = try await SampleDatabase.contents(server, database)
                     #expect(try await SampleDatabase.contents(server, place) == origin)
                     #expect(origin["schema"] == "\(record.schemaFingerprint)")

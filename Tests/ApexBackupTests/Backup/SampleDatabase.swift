@@ -1,7 +1,8 @@
-@testable import ApexBackup
 import BackupModel
 import PostgresAccess
 import TestSupport
+
+@testable import ApexBackup
 
 /// A small database with one of everything that a dump has to carry.
 enum SampleDatabase {

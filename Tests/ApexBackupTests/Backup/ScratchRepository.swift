@@ -1,4 +1,3 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import FoundationEssentials
@@ -6,6 +5,8 @@ import PostgresAccess
 import Synchronization
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 /// A repository in a directory of its own, with a server registered, and what tests do with it.
 ///

@@ -37,7 +37,8 @@ import Testing
     }
 
     @Test(arguments: [Duration.zero, .seconds(86_400), .seconds(-86_400)])
-    func `is taken over when its holder was silent for the expiry, however wall clocks stand`(step: Duration) async throws
+    func `is taken over when its holder was silent for the expiry, however wall clocks stand`(step: Duration)
+        async throws
     {
         _ = try await Lease.acquire(.logical, for: run, in: repository())
         let clock = HandClock()
@@ -58,7 +59,8 @@ import Testing
             try await Lease.acquire(.logical, for: run, in: repository(clock))
         }
         #expect(error?.code == .leaseHeld)
-        #expect(error?.reason?.contains("run \(run) on \(HostFacts.name), process \(HostFacts.currentProcess.pid)") == true)
+        #expect(
+            error?.reason?.contains("run \(run) on \(HostFacts.name), process \(HostFacts.currentProcess.pid)") == true)
         #expect(clock.slept == .seconds(3))
         #expect(try Lease.newestEpoch(of: .logical, in: repository()) == 1)
     }

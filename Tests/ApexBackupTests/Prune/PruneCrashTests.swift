@@ -45,7 +45,8 @@ import Testing
             _ = try await prune(original, in: repository.storage).recorded()
             let entries = try Catalogue(repository).entries()
             #expect(entries.filter { $0.manifest != nil }.map(\.id) == kept, "\(operation) \(number)")
-            #expect(entries.count == kept.count + 1, "\(operation) \(number): more than the mark of the dead run is left")
+            #expect(
+                entries.count == kept.count + 1, "\(operation) \(number): more than the mark of the dead run is left")
             #expect(try hiddenFiles(in: path).isEmpty)
             guard faulty.hasFailed else { break }
         }

@@ -287,8 +287,9 @@ extension RepositoryPrune.Plan {
         let result = try await prune.apply(plan)
         #expect(result.givenUp.isEmpty)
         #expect(try site.listed() == [id])
-        #expect(try await BackupVerification(repository: site.repository(), level: .checksum, bin: nil).run(id.text)
-            .map(\.succeeded) == [true])
+        #expect(
+            try await BackupVerification(repository: site.repository(), level: .checksum, bin: nil).run(id.text)
+                .map(\.succeeded) == [true])
     }
 
     @Test func `are forgotten with the records of runs after 400 days`() async throws {

@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical restore` {
     @Suite(.timeLimit(.minutes(2))) struct `The choice of tables and schemas` {
@@ -121,7 +122,8 @@ extension `Logical restore` {
         func `loses its own restriction at head and tail alone`(_ chunk: Int) throws {
             let body = String(repeating: "INSERT INTO t VALUES (1);\n", count: 2000)
             let own = "--\n-- dump\n\n\\restrict abc\n\(body)\\unrestrict abc\n\n"
-            #expect(try restricted(own, chunk: chunk) == "\\restrict ours\n--\n-- dump\n\n\(body)\n\n\\unrestrict ours\n")
+            #expect(
+                try restricted(own, chunk: chunk) == "\\restrict ours\n--\n-- dump\n\n\(body)\n\n\\unrestrict ours\n")
             let inside = "-- dump\nCREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$\n\\restrict abc\n$$;\n\(body)"
             #expect(try restricted(inside, chunk: chunk) == "\\restrict ours\n\(inside)\n\\unrestrict ours\n")
         }

@@ -1,10 +1,11 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import FoundationEssentials
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical restore` {
     @Suite(.timeLimit(.minutes(2))) struct `A dump file that no repository knows` {
@@ -16,7 +17,8 @@ extension `Logical restore` {
             let server = try await PostgresCluster.shared()
             let restore = try DumpFileRestore(
                 path: directory.path(of: file), url: place.redacted,
-                environment: BackupEnvironment(variables: ["PATH": "/usr/bin:/bin"]), jobs: 1, bin: server.tools.directory)
+                environment: BackupEnvironment(variables: ["PATH": "/usr/bin:/bin"]), jobs: 1,
+                bin: server.tools.directory)
             return try await onOwnThreads {
                 let plan = try await restore.plan()
                 _ = try await restore.run(plan)

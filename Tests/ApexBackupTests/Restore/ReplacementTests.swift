@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical restore` {
     @Suite(.timeLimit(.minutes(2))) struct `Over an existing database` {
@@ -44,7 +45,8 @@ extension `Logical restore` {
 
         @Test(arguments: [
             "CREATE TABLE t (n int)", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "CREATE SCHEMA s",
-            "CREATE TYPE e AS ENUM ('a')", "CREATE DOMAIN d AS int", "SELECT lo_create(0)", "CREATE VIEW v AS SELECT 1 AS n",
+            "CREATE TYPE e AS ENUM ('a')", "CREATE DOMAIN d AS int", "SELECT lo_create(0)",
+            "CREATE VIEW v AS SELECT 1 AS n",
             "CREATE SEQUENCE q",
         ])
         func `a single object makes it not empty`(_ statement: String) async throws {

@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 /// One at a time: each uses several processes and sessions of the shared server.
 @Suite(.serialized) struct `Logical restore` {}
@@ -51,7 +52,8 @@ extension `Logical restore` {
             let several = ["app", "app_test", "postgres"]
             #expect(try choose(several, into: nil) == several.map { "\($0) → \($0)" })
             #expect(try choose(several, database: "app", into: nil) == ["app → app"])
-            #expect(try choose(several, databases: ["postgres", "app"], into: nil) == ["app → app", "postgres → postgres"])
+            #expect(
+                try choose(several, databases: ["postgres", "app"], into: nil) == ["app → app", "postgres → postgres"])
         }
 
         @Test func `is refused with a list when it is not clear`() {
@@ -220,7 +222,8 @@ extension `Logical restore` {
                     says: "pg_restore was ended by SIGKILL"),
                 Fault(
                     what: "exit 0 without the data", tool: "pg_restore",
-                    script: #""$real" --schema-only "$@"; cat > /dev/null; exit 0"#, code: .countMismatch, says: "captured"),
+                    script: #""$real" --schema-only "$@"; cat > /dev/null; exit 0"#, code: .countMismatch,
+                    says: "captured"),
                 Fault(
                     what: "killed", tool: "psql", format: .plain, script: "head -c 5000 >/dev/null; kill -KILL $$",
                     says: "psql was ended by SIGKILL"),
@@ -230,13 +233,14 @@ extension `Logical restore` {
                     says: "psql failed with exit status 3"),
                 Fault(
                     what: "a row lost", tool: "pg_restore",
-                    script: #""$real" "$@" && for last; do :; done && "${real%/*}/psql" -Xq "$last" -c 'DELETE FROM t WHERE n = 7'"#,
+                    script:
+                        #""$real" "$@" && for last; do :; done && "${real%/*}/psql" -Xq "$last" -c 'DELETE FROM t WHERE n = 7'"#,
                     code: .countMismatch, says: #""public"."t": captured 2000, restored 1999"#),
                 Fault(
                     what: "a table emptied", tool: "psql", format: .plain,
                     script: #""$real" "$@" && for last; do :; done && "$real" -Xq "$last" -c 'TRUNCATE t'"#,
                     code: .countMismatch, says: #""public"."t": captured 2000, restored 0"#),
-                ]
+            ]
         }
 
         @Test(arguments: Fault.all)

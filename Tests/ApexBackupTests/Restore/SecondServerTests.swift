@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical restore` {
     @Suite(.timeLimit(.minutes(3))) struct `Into another server` {
@@ -47,8 +48,10 @@ extension `Logical restore` {
                     $0.overwrites = true
                     $0.jobs = 1
                 }
-                #expect(try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "a=b")) == "4")
-                #expect(try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "app")) == "0")
+                #expect(
+                    try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "a=b")) == "4")
+                #expect(
+                    try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "app")) == "0")
             }
         }
 
@@ -57,7 +60,8 @@ extension `Logical restore` {
                 try await origin.execute("CREATE ROLE \"the owner\" PASSWORD 'secret'; CREATE ROLE reader")
                 let names = ["app", "it's \"odd\"\n日本"]
                 for name in names {
-                    try await origin.execute("CREATE DATABASE \(quoteIdentifier(name)) OWNER \"the owner\" TEMPLATE template0")
+                    try await origin.execute(
+                        "CREATE DATABASE \(quoteIdentifier(name)) OWNER \"the owner\" TEMPLATE template0")
                     try await SampleDatabase.fill(origin, origin.settings.with(database: name))
                 }
                 try await origin.execute("CREATE TABLE noted AS SELECT 1 AS n")
@@ -152,8 +156,11 @@ extension `Logical restore` {
                 let comment = "SELECT shobj_description(oid, 'pg_authid') FROM pg_roles WHERE rolname = 'New Role'"
                 #expect(try await target.firstValue(comment) == "made for a test")
                 let app = target.settings.with(database: "app")
-                #expect(try await target.firstValue("SELECT tableowner FROM pg_tables WHERE tablename = 't'", in: app) == "keeper")
-                #expect(try await target.firstValue("SELECT has_table_privilege('team', 't', 'SELECT')", in: app) == "t")
+                #expect(
+                    try await target.firstValue("SELECT tableowner FROM pg_tables WHERE tablename = 't'", in: app)
+                        == "keeper")
+                #expect(
+                    try await target.firstValue("SELECT has_table_privilege('team', 't', 'SELECT')", in: app) == "t")
 
                 let (_, again) = try await scratch.planRestore(to: target.settings.with(database: "second"))
                 await again.close()
@@ -179,7 +186,9 @@ extension `Logical restore` {
                 for jobs in 1...2 {
                     let result = try await scratch.restore(to: target.settings.withoutDatabase) { $0.jobs = jobs }
                     #expect(result.plan.warnings.contains { $0.contains("'fast'") && $0.contains("default") })
-                    #expect(try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "app")) == "1")
+                    #expect(
+                        try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "app")) == "1"
+                    )
                     let other = target.settings.with(database: "other")
                     #expect(try await target.firstValue("SELECT n FROM u", in: other) == "2")
                     try await target.execute("DROP DATABASE app")
@@ -210,7 +219,8 @@ extension `Logical restore` {
                 let statements = [
                     "ALTER DATABASE \(name) OWNER TO \"\(owner)\"", "ALTER DATABASE \(name) CONNECTION LIMIT 17",
                     "ALTER DATABASE \(name) SET search_path = \"$user\", public, \"Odd, Name\"",
-                    "ALTER DATABASE \(name) SET work_mem = '7MB'", "ALTER DATABASE \(name) SET app.note = 'it''s; \\ fine'",
+                    "ALTER DATABASE \(name) SET work_mem = '7MB'",
+                    "ALTER DATABASE \(name) SET app.note = 'it''s; \\ fine'",
                     "ALTER DATABASE \(name) SET datestyle = 'German, DMY'",
                     "ALTER DATABASE \(name) SET temp_tablespaces = ''",
                     "ALTER ROLE \(reader) IN DATABASE \(name) SET statement_timeout = '3s'",

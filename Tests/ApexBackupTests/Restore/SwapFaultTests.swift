@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical restore` {
     @Suite(.timeLimit(.minutes(2))) struct `A swap that is disturbed` {
@@ -26,7 +27,8 @@ extension `Logical restore` {
                         place, applicationName: "payroll", timeout: .seconds(20))
                     let running = Task(executorPreference: ThreadedExecutor.shared) { try await restore.run(prepared) }
                     let closed = try await eventually {
-                        try await server.firstValue("SELECT datallowconn FROM pg_database WHERE datname = '\(name)'") == "f"
+                        try await server.firstValue("SELECT datallowconn FROM pg_database WHERE datname = '\(name)'")
+                            == "f"
                     }
                     #expect(closed)
                     try await disturb(server, running)
@@ -44,7 +46,8 @@ extension `Logical restore` {
         @Test func `by the loss of its session leaves the old database open and nothing behind`() async throws {
             try await disturbedSwap { server, _ in
                 try await server.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'apex-backup restore'")
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'apex-backup restore'"
+                )
             }
         }
 

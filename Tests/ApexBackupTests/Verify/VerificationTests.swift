@@ -1,9 +1,10 @@
-@testable import ApexBackup
 import BackupModel
 import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import ApexBackup
 
 extension `Logical backup` {
     @Suite(.timeLimit(.minutes(2))) struct `Verification` {
@@ -90,7 +91,9 @@ extension `Logical backup` {
         }
 
         @Test(arguments: Damage.allCases)
-        func `is not needed for a restore to notice damage, which then leaves nothing behind`(_ damage: Damage) async throws {
+        func `is not needed for a restore to notice damage, which then leaves nothing behind`(_ damage: Damage)
+            async throws
+        {
             try await withBackup { server, scratch, manifest in
                 for role in [Artefact.Role.dump, .tables, .globals] {
                     let artefact = try #require(manifest.artefact(role))
@@ -130,7 +133,9 @@ extension `Logical backup` {
                 #expect(reports.last?.problems.first?.message.contains("manifest.json") == true)
                 for backup in ["latest", second.id.text] {
                     let error = try await requireFailure {
-                        try await scratch.planRestore(to: server.settings.with(database: "nowhere")) { $0.backup = backup }
+                        try await scratch.planRestore(to: server.settings.with(database: "nowhere")) {
+                            $0.backup = backup
+                        }
                     }
                     #expect(error.code == .objectDamaged && "\(error)".contains(second.id.text), "\(error)")
                 }
@@ -153,11 +158,15 @@ extension `Logical backup` {
                     return try RepositoryJSON.encode(changed)
                 }
                 let volume = StoredVolume(
-                    name: "../../../../../etc/passwd", bytes: 1, sha256: SHA256Digest(bytes: Array(repeating: 0, count: 32)))
+                    name: "../../../../../etc/passwd", bytes: 1,
+                    sha256: SHA256Digest(bytes: Array(repeating: 0, count: 32)))
                 let cases: [(what: String, bytes: [UInt8], code: ErrorCode)] = [
                     ("not JSON", SelfProof.seal(Array("manifest: 1\n".utf8)), .objectDamaged),
                     ("JSON of something else", SelfProof.seal(Array("{\"name\": 1}\n".utf8)), .objectDamaged),
-                    ("a newer format", SelfProof.seal(Array("{\"format\": 2, \"shape\": \"new\"}\n".utf8)), .repositoryNewer),
+                    (
+                        "a newer format", SelfProof.seal(Array("{\"format\": 2, \"shape\": \"new\"}\n".utf8)),
+                        .repositoryNewer
+                    ),
                     ("no proof", try RepositoryJSON.encodePlain(manifest, pretty: true), .objectDamaged),
                     ("a path outside", try tampered { $0.artefacts[0].volumes = [volume] }, .objectDamaged),
                     ("an absolute path", try tampered { $0.artefacts[0].name = "/etc/passwd" }, .objectDamaged),
@@ -183,7 +192,9 @@ extension `Logical backup` {
 
         @Test func `deep finds a dump that was stored as it should be and is not whole`() async throws {
             for format in DumpFormat.allCases {
-                try await withBackup { $0.format = format } _: { _, scratch, manifest in
+                try await withBackup {
+                    $0.format = format
+                } _: { _, scratch, manifest in
                     let name = try #require(manifest.artefact(.dump)).name
                     let content = try scratch.content(name, of: manifest)
                     _ = try scratch.replace(name, of: manifest, with: Array(content.dropLast(300)))
@@ -197,7 +208,9 @@ extension `Logical backup` {
             }
         }
 
-        @Test func `that failed takes back what was proved, and warns in list and plan until the next one`() async throws {
+        @Test func `that failed takes back what was proved, and warns in list and plan until the next one`()
+            async throws
+        {
             try await withBackup { server, scratch, manifest in
                 _ = try await scratch.verify(.checksum)
                 let file = scratch.file("RESTORE.md", of: manifest.id)
@@ -223,7 +236,8 @@ extension `Logical backup` {
                     #expect(error.code == code && error.message.contains(name))
                 }
                 _ = try await scratch.verify(.checksum)
-                let fact = try #require(try scratch.directory.contents().first { $0.contains("/facts/") && $0.hasSuffix(".json") })
+                let fact = try #require(
+                    try scratch.directory.contents().first { $0.contains("/facts/") && $0.hasSuffix(".json") })
                 _ = try await Damage.bitFlipped.apply(to: fact, in: scratch.directory)
                 let entry = try #require(try scratch.entries().first)
                 #expect(entry.manifest?.id == manifest.id && entry.state == .committed)
