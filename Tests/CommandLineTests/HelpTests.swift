@@ -16,7 +16,9 @@ import Testing
         let end = (parts.last ?? "").components(after: "\nEXIT STATUS\n")
         #expect(end.count == 2, "\(command) has no exit statuses")
         #expect(end[0].contains(command), "the example of \(command) is of something else")
-        #expect(end.last?.contains("64 wrong usage   78 wrong settings") == true, "\(command)")
+        #expect(
+            (end.last ?? "").split(whereSeparator: \.isWhitespace).joined(separator: " ")
+                .contains("64 wrong usage 78 wrong settings"), "\(command)")
         #expect(end.last?.contains("OPTIONS:") == false, "\(command) does not end with its exit statuses")
         #expect(parts[0].contains("USAGE: \(command)"))
         for line in text.split(separator: "\n").drop(while: { $0 != "SUBCOMMANDS:" }).dropFirst() {

@@ -69,7 +69,7 @@ import Testing
         let directory = try TemporaryDirectory()
         let suffix = " \(directory.path.suffix(6))"
         let names = Self.names.map { $0 + suffix }
-        let place = try Workplace(cluster, database: "unused")
+        let place = try Workplace(cluster, database: "postgres")
         try await place.succeed("init")
         var failure: (any Error)?
         do {

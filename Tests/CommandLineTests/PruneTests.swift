@@ -72,10 +72,10 @@ import Testing
     }
 
     @Test func `runs after a backup when the policy says so, and only after one that succeeded`() async throws {
-        try await Workplace.with(retention: "{days: 7, minimum: 1, after_backup: true}") { place in
+        try await Workplace.with(retention: "{days: 5, minimum: 1, after_backup: true}") { place in
             let identifier = try await place.succeed("init", "--json").json()["systemIdentifier"]?.text
             let crafted = try CraftedRepository(at: place.repository)
-            let old = try [30, 29, 28].map { age in
+            let old = try [9, 8, 7].map { age in
                 try crafted.addBackup(
                     age: .seconds(age * Self.day), systemIdentifier: #require(identifier)
                 ).text

@@ -16,7 +16,7 @@ import Testing
             try await session.query("SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'").firstValue
                 == "300")
         let timeouts = try await session.query(
-            "SELECT name, setting FROM pg_settings WHERE name ~ 'statement_timeout|lock_timeout|session_timeout'")
+            "SELECT name, setting FROM pg_settings WHERE name ~ '^(statement|lock|idle.*session)_timeout'")
         #expect(timeouts.rows.count == 4)
         #expect(timeouts.rows.allSatisfy { $0[1] == "0" }, "\(timeouts.rows)")
         _ = try await session.query("SELECT pg_sleep(0.4)")

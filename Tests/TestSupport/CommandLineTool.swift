@@ -112,7 +112,11 @@ package final class RunningCommand: Sendable {
     }
 
     /// Waits for its end.
-    package func output() async throws -> CommandLineTool.Output { try await process.value }
+    package func output() async throws -> CommandLineTool.Output {
+        // Whoever waits for the command keeps it alive: its deinit ends the process.
+        defer { withExtendedLifetime(self) {} }
+        return try await process.value
+    }
 
     /// Its child processes and theirs.
     package func descendants() -> [ProcessSnapshot] { ProcessSnapshot.descendants(of: processIdentifier) }

@@ -45,6 +45,14 @@ package struct LogicalRestore: Sendable {
     ///
     /// Throws what makes the restore impossible.
     package func prepare() async throws -> Prepared {
+        do {
+            return try await planned()
+        } catch {
+            throw RunLog.describe(error).leaving("Nothing was changed.")
+        }
+    }
+
+    private func planned() async throws -> Prepared {
         try repository.requireRegistration()
         Spool.sweep(request.spoolDirectory, host: repository.environment.host)
         let entry = try chooseBackup()

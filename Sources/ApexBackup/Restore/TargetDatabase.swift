@@ -161,6 +161,7 @@ extension DatabaseProperties.Setting {
     /// The value as SQL.
     fileprivate var literal: String {
         guard Self.quotedLists.contains(name) else { return quoteLiteral(value) }
-        return value.isEmpty ? "''" : value
+        // An empty list is stored as one empty name, which no statement takes.
+        return value.isEmpty || value == "\"\"" ? "''" : value
     }
 }

@@ -111,7 +111,7 @@ extension `Logical backup` {
                             "pg_dump": #"""
                             for last; do :; done
                             echo "$last" >> "$stage/tried"
-                            case $last in *'postgres'"'") exec "$real" "$@" ;; *) echo "cannot: $last" >&2; exit 1 ;; esac
+                            case $last in *"dbname='postgres'"*) exec "$real" "$@" ;; *) echo "cannot: $last" >&2; exit 1 ;; esac
                             """#
                         ])
                     let scratch = try await ScratchRepository(for: server)

@@ -46,7 +46,7 @@ extension `Logical backup` {
             try await server.withDatabase { database in
                 try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
                 try await withRole(server) { role, connection in
-                    try await server.execute("GRANT pg_read_all_data TO \(role)")
+                    try await server.execute("GRANT SELECT ON t TO \(role)", in: database)
                     let scratch = try await ScratchRepository(for: server)
                     let manifest = try await scratch.backup(try #require(database.database), as: connection) {
                         $0.globals = true

@@ -66,7 +66,8 @@ import Testing
 
     @Test func `can tell of a failure that is no error, as of a verification that found damage`() async throws {
         let problem = BackupError(.objectDamaged, "Damaged.", remedy: "R")
-        _ = try await log().recorded(.verify, settings: "", judge: { _ in (.failed, problem) }) { _ in 1 }
+        func judge(_: Int) -> (RunEnd.Result, BackupError?) { (.failed, problem) }
+        _ = try await log().recorded(.verify, settings: "", judge: judge) { _ in 1 }
         #expect(try entry().state == .failed)
         #expect(try entry().end?.error == problem)
     }
