@@ -38,7 +38,8 @@ struct ArchiveListing: Sendable {
             separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3 else { return nil }
         let kind = kind(of: parts[2])
-        let (namespace, name) = names.split(parts[2].dropFirst(kind.count + 1))
+        let (namespace, name) = names.split(
+            parts[2].dropFirst(kind.count + 1), isTable: kind == "TABLE" || kind == "TABLE DATA")
         return Entry(dumpID: dumpID, line: String(line), kind: kind, namespace: namespace, name: name)
     }
 
@@ -78,9 +79,9 @@ private struct ListedNames {
         }
     }
 
-    func split(_ text: Substring) -> (namespace: String, name: String) {
+    func split(_ text: Substring, isTable: Bool) -> (namespace: String, name: String) {
         var known = text
-        while let space = known.lastIndex(of: " ") {
+        while isTable, let space = known.lastIndex(of: " ") {
             known = known[..<space]
             if let found = tables[String(known)] { return found }
         }

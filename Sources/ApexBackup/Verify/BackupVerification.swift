@@ -102,7 +102,8 @@ package struct BackupVerification: Sendable {
             do {
                 let database = databases.first { $0.artefact == artefact.name }
                 try await check(artefact, of: manifest, database: database)
-            } catch let error as BackupError where Self.findings.contains(error.code) {
+            } catch var error as BackupError where Self.findings.contains(error.code) {
+                if !error.message.contains(artefact.name) { error.message = "'\(artefact.name)': \(error.message)" }
                 report.problems.append(error)
             }
             report.objects += artefact.volumes.count
