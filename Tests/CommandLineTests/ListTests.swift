@@ -28,7 +28,10 @@ import Testing
             #expect(text.hasPrefix("BACKUP ") && text.contains("\(id)  logical  drilled"))
             let shown = try await place.succeed("show", "--json").json()
             #expect(shown["backup"]?["id"]?.text == id)
-            #expect(shown["facts"]?.elements.compactMap { $0["kind"]?.text } == ["verified", "restored", "drilled"])
+            #expect(
+                shown["facts"]?.elements.compactMap { $0["kind"]?.text } == [
+                    "verified", "restored", "restored", "drilled",
+                ])
             #expect(shown["manifest"]?["cluster"]?.text == "apex")
         }
     }
