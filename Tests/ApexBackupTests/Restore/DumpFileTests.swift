@@ -33,53 +33,54 @@ extension `Logical restore` {
             try #require(made.status == .exited(0), "\(made.errors)")
         }
 
-        @Test(arguments: [
-            ("apex_full_20250127.sql", "\"$1\" > apex_full_20250127.sql", DumpFormat.plain),
-            ("apex_full_20250127.sql.gz", "\"$1\" | gzip > apex_full_20250127.sql.gz", .plain),
-            ("apex.sql.zst", "\"$1\" --inserts | zstd -q > apex.sql.zst", .plain),
-            ("apex.dump", "\"$1\" -Fc > apex.dump", .custom),
-            ("apex.dump.gz", "\"$1\" -Fc -Z0 | gzip > apex.dump.gz", .custom),
-            ("wrongly-named.sql", "\"$1\" -Fc > wrongly-named.sql", .custom),
-        ])
-        func `is restored into a new database`(_ file: String, _ script: String, _ format: DumpFormat) async throws {
+        @Test func `is restored into a new database, whatever its format, compression and name`() async throws {
+            let files: [(name: String, script: String, format: DumpFormat)] = [
+                ("apex_full_20250127.sql", "\"$1\" > apex_full_20250127.sql", .plain),
+                ("apex_full_20250127.sql.gz", "\"$1\" | gzip > apex_full_20250127.sql.gz", .plain),
+                ("apex.sql.zst", "\"$1\" --inserts | zstd -q > apex.sql.zst", .plain),
+                ("apex.dump", "\"$1\" -Fc > apex.dump", .custom),
+                ("apex.dump.gz", "\"$1\" -Fc -Z0 | gzip > apex.dump.gz", .custom),
+                ("wrongly-named.sql", "\"$1\" -Fc > wrongly-named.sql", .custom),
+            ]
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 try await SampleDatabase.fill(server, database)
-                try await dump(database, of: server, script)
-                try await server.withUnusedName { place in
-                    let plan = try await restore(file, to: place)
-                    #expect(plan.format == format && plan.database == place.database && plan.bytes > 0)
-                    #expect(plan.warnings.contains { $0.contains("no manifest") })
-                    let origin = try await SampleDatabase.contents(server, database)
-                    #expect(try await SampleDatabase.contents(server, place) == origin)
-
-                    let again = try await requireFailure { try await restore(file, to: place) }
-                    #expect(again.code == .targetNotEmpty && again.unchanged == "Nothing was changed.")
-                    #expect(try await SampleDatabase.contents(server, place) == origin)
+                let origin = try await SampleDatabase.contents(server, database)
+                for (name, script, format) in files {
+                    try await dump(database, of: server, script)
+                    try await server.withUnusedName { place in
+                        let plan = try await restore(name, to: place)
+                        #expect(plan.format == format && plan.database == place.database && plan.bytes > 0, "\(name)")
+                        #expect(plan.warnings.contains { $0.contains("no manifest") })
+                        #expect(try await SampleDatabase.contents(server, place) == origin, "\(name)")
+                        let again = try await requireFailure { try await restore(name, to: place) }
+                        #expect(again.code == .targetNotEmpty && again.unchanged == "Nothing was changed.")
+                    }
                 }
             }
         }
 
-        @Test(arguments: [
-            ("short.sql", "\"$1\" | head -c 30000 > short.sql"),
-            ("short.sql", "\"$1\" | sed '/^-- PostgreSQL database dump complete/d' > short.sql"),
-            ("short.sql.gz", "\"$1\" | gzip | head -c 9000 > short.sql.gz"),
-            ("short.sql.zst", "\"$1\" | zstd -q | head -c 9000 > short.sql.zst"),
-            ("short.dump", "\"$1\" -Fc | head -c 30000 > short.dump"),
-            ("short.dump.gz", "\"$1\" -Fc | gzip | head -c 30000 > short.dump.gz"),
-            ("empty.sql", ": > empty.sql"),
-            ("text.sql.gz", "echo hello > text.sql.gz"),
-        ])
-        func `that is not whole leaves no database behind`(_ file: String, _ script: String) async throws {
+        @Test func `that is not whole leaves no database behind`() async throws {
+            let files = [
+                ("cut.sql", "\"$1\" | head -c 30000 > cut.sql"),
+                ("endless.sql", "\"$1\" | sed '/^-- PostgreSQL database dump complete/d' > endless.sql"),
+                ("short.sql.gz", "\"$1\" | gzip | head -c 9000 > short.sql.gz"),
+                ("short.sql.zst", "\"$1\" | zstd -q | head -c 9000 > short.sql.zst"),
+                ("short.dump", "\"$1\" -Fc | head -c 30000 > short.dump"),
+                ("short.dump.gz", "\"$1\" -Fc | gzip | head -c 30000 > short.dump.gz"),
+                ("empty.sql", ": > empty.sql"), ("text.sql.gz", "echo hello > text.sql.gz"),
+            ]
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 try await SampleDatabase.fill(server, database)
-                try await dump(database, of: server, script)
-                try await server.withUnusedName { place in
-                    let error = try await requireFailure { try await restore(file, to: place) }
-                    #expect([.dumpIncomplete, .objectDamaged, .restoreFailed].contains(error.code), "\(error)")
-                    let databases = try await server.databases()
-                    #expect(!databases.contains(place.database ?? ""))
+                for (name, script) in files {
+                    try await dump(database, of: server, script)
+                    try await server.withUnusedName { place in
+                        let error = try await requireFailure { try await restore(name, to: place) }
+                        #expect([.dumpIncomplete, .objectDamaged, .restoreFailed].contains(error.code), "\(name): \(error)")
+                        let left = try await server.databases().filter { $0.hasPrefix(place.database ?? "") }
+                        #expect(left.isEmpty, "\(name)")
+                    }
                 }
             }
         }
