@@ -211,7 +211,7 @@ enum StatementFailure: Error {
                 shutdown(unsafe PQsocket(handle), Int32(SHUT_RDWR))
                 throw StatementFailure.connectionLost("COPY cannot be run as a query")
             default:
-                if failure == nil { failure = StatementFailure.server(unsafe serverError(of: result)) }
+                if failure == nil { failure = unsafe self.failure(of: result) }
             }
         }
         if let failure { throw failure }
@@ -245,13 +245,17 @@ enum StatementFailure: Error {
         }
     }
 
-    private func serverError(of result: OpaquePointer) -> ServerError {
+    /// The server's error; one without an SQLSTATE is libpq's own, of a connection that is gone.
+    private func failure(of result: OpaquePointer) -> StatementFailure {
         func field(_ code: Character) -> String? {
             unsafe text(PQresultErrorField(result, Int32(code.asciiValue ?? 0)))
         }
-        return ServerError(
-            sqlstate: field("C") ?? "", message: field("M") ?? "no message",
-            detail: field("D"), hint: field("H"))
+        guard let sqlstate = field("C") else {
+            return .connectionLost(unsafe text(PQresultErrorMessage(result)) ?? "")
+        }
+        return .server(
+            ServerError(
+                sqlstate: sqlstate, message: field("M") ?? "no message", detail: field("D"), hint: field("H")))
     }
 }
 

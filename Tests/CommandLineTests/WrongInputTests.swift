@@ -33,34 +33,35 @@ import Testing
         (["list", "--repository", "file:///no/such/place"], 1, "repository-missing"),
     ]
 
-    @Test func `gives one clear error with the right exit status, and changes nothing`() async {
-        await withKnownIssue("a refused run leaves its record", isIntermittent: true) {
-            try await Workplace.with { place in
-                let before = try place.contents()
-                for (arguments, status, code) in Self.cases {
-                    let json = try await place.tool.run(arguments + ["--json"])
-                    #expect(json.status == status, "\(arguments)")
-                    #expect(json.standardError.isEmpty, "\(arguments): \(json.standardError)")
-                    let error = try json.json()["error"]
-                    #expect(error?["code"]?.text == code, "\(arguments)")
-                    #expect(error?["exitStatus"]?.number == Double(status), "\(arguments)")
-                    #expect(error?["message"]?.text?.isEmpty == false, "\(arguments)")
-                    #expect(error?["remedy"]?.text?.isEmpty == false, "\(arguments)")
+    @Test func `gives one clear error with the right exit status, and changes nothing`() async throws {
+        try await Workplace.with { place in
+            // An attempt that is refused leaves its record, and nothing else.
+            func contents() throws -> [String: [UInt8]] { try place.contents().filter { !$0.key.contains("/runs") } }
+            let before = try contents()
+            for (arguments, status, code) in Self.cases {
+                let json = try await place.tool.run(arguments + ["--json"])
+                #expect(json.status == status, "\(arguments)")
+                #expect(json.standardError.isEmpty, "\(arguments): \(json.standardError)")
+                let error = try json.json()["error"]
+                #expect(error?["code"]?.text == code, "\(arguments)")
+                #expect(error?["exitStatus"]?.number == Double(status), "\(arguments)")
+                #expect(error?["message"]?.text?.isEmpty == false, "\(arguments)")
+                #expect(error?["remedy"]?.text?.isEmpty == false, "\(arguments)")
 
-                    let text = try await place.tool.run(arguments)
-                    #expect(text.status == status, "\(arguments)")
-                    #expect(text.standardOutput.isEmpty, "\(arguments): \(text.standardOutput)")
-                    #expect(!text.standardError.isEmpty, "\(arguments)")
-                    if text.standardError.contains("apex-backup: error:"), let message = error?["message"]?.text {
-                        #expect(text.standardError.contains(message) && text.standardError.contains("(\(code))"))
-                        #expect(text.standardError.contains("\n  do:   "), "\(arguments)")
-                    }
+                let text = try await place.tool.run(arguments)
+                #expect(text.status == status, "\(arguments)")
+                #expect(text.standardOutput.isEmpty, "\(arguments): \(text.standardOutput)")
+                #expect(!text.standardError.isEmpty, "\(arguments)")
+                if text.standardError.contains("apex-backup: error:"), let message = error?["message"]?.text {
+                    #expect(
+                        text.standardError.contains(message) && text.standardError.contains("(\(code))"), "\(arguments)"
+                    )
+                    #expect(text.standardError.contains("\n  do:   "), "\(arguments)")
                 }
-                #expect(
-                    try place.contents().filter { !$0.key.contains("/runs") }
-                        == before.filter { !$0.key.contains("/runs") }
-                )
             }
+            let after = try contents()
+            #expect(Set(after.keys) == Set(before.keys))
+            for (name, bytes) in before { #expect(after[name] == bytes, "\(name)") }
         }
     }
 

@@ -32,7 +32,6 @@ package struct LogicalBackup: Sendable {
 
     /// Takes the backup and commits it; anything that fails leaves no backup and a run record that says why.
     package func run() async throws -> BackupManifest {
-        try repository.requireRegistration()
         return try await RunLog(repository: repository).recorded(
             .backup, kind: .logical, settings: "\(request)"
         ) { run in

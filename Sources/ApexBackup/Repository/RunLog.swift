@@ -17,11 +17,14 @@ package struct RunLog: Sendable {
     }
 
     /// Runs `body` as a recorded attempt.
+    ///
+    /// An attempt on a cluster that is not registered is refused and has no record: there is no place for one.
     package func recorded<Value: Sendable>(
         _ operation: Operation, kind: BackupKind? = nil, settings: String, duty: Duty = .required,
         judge: (Value) -> (RunEnd.Result, BackupError?) = { _ in (.succeeded, nil) },
         _ body: (RunID) async throws -> Value
     ) async throws -> Value {
+        try repository.requireRegistration()
         let environment = repository.environment
         let id = environment.makeRunID()
         let start = RunStart(

@@ -153,7 +153,11 @@ struct DatabaseRestore {
             return nil
         }
         let stamp = repository.environment.clocks.wall().compact.lowercased()
-        let kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)")
+        var kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)")
+        if try await target.databaseExists(kept) {
+            let chance = repository.environment.makeRunID().text.suffix(4)
+            kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)_\(chance)")
+        }
         warnings += try await target.swap(
             working, into: database.target, keeping: kept, disconnecting: restore.request.disconnects)
         return kept

@@ -40,7 +40,6 @@ package struct BackupVerification: Sendable {
 
     /// Verifies the backup of that name, or all, as a recorded run.
     package func run(_ name: String?) async throws -> [Report] {
-        try repository.requireRegistration()
         return try await RunLog(repository: repository).recorded(
             .verify, settings: level.rawValue, duty: .bestEffort, judge: Self.end
         ) { _ in

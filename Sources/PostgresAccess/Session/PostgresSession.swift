@@ -110,13 +110,15 @@ extension PostgresSession {
         }
     }
 
+    private var isStandby: Bool { parameter("in_hot_standby") == "on" }
+
     private func report(_ failure: StatementFailure) -> BackupError {
         switch failure {
         case .connectionLost(let message):
-            return settings.lostError(message)
+            return settings.lostError(message, isStandby: isStandby)
         case .server(let error):
             lastServerError = error
-            return error.backupError(from: settings, isStandby: parameter("in_hot_standby") == "on")
+            return error.backupError(from: settings, isStandby: isStandby)
         }
     }
 }

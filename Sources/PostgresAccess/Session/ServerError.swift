@@ -20,6 +20,12 @@ package struct ServerError: Sendable, Hashable {
         text.matches(of: /:[ ]{2}([0-9A-Z]{5}):[ ]/).last.map { String($0.1) }
     }
 
+    fileprivate static let conflictRemedy = """
+        Replay of changes from the primary wins over long statements on a standby. Raise \
+        max_standby_streaming_delay (or max_standby_archive_delay) or turn hot_standby_feedback on there, or take the \
+        backup from the primary.
+        """
+
     func backupError(from settings: ConnectionSettings, isStandby: Bool) -> BackupError {
         let reason = settings.redact("\(sqlstate): \(message)")
         let server = settings.redacted
@@ -36,11 +42,7 @@ package struct ServerError: Sendable, Hashable {
         case _ where isConflict:
             return BackupError(
                 .queryFailed, "The standby \(server) cancelled a statement.", reason: reason,
-                remedy: """
-                    Replay of changes from the primary wins over long statements on a standby. Raise \
-                    max_standby_streaming_delay (or max_standby_archive_delay) or turn hot_standby_feedback on there, \
-                    or take the backup from the primary.
-                    """)
+                remedy: Self.conflictRemedy)
         default:
             return BackupError(
                 .queryFailed, "A statement failed on the server \(server).", reason: reason,
@@ -58,11 +60,13 @@ extension BackupError {
 }
 
 extension ConnectionSettings {
-    func lostError(_ message: String) -> BackupError {
+    /// A standby ends a session that holds a conflicting snapshot while it is idle, and does not say so any more.
+    func lostError(_ message: String, isStandby: Bool = false) -> BackupError {
         BackupError(
             .serverConnectionLost, "The connection to the server \(redacted) was lost.",
             reason: redact(onOneLine(message)),
-            remedy: "Check that the server runs and that nothing on the network ends long connections, then run again.")
+            remedy: "Check that the server runs and that nothing on the network ends long connections, then run again."
+                + (isStandby ? " \(ServerError.conflictRemedy)" : ""))
     }
 
     /// Says why a connection could not be made: by the server's SQLSTATE if it gave one, else by how far it got.

@@ -70,7 +70,8 @@ extension `Logical backup` {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
                 let name = try #require(database.database)
-                try await SampleDatabase.fill(server, database)
+                try await server.execute(
+                    "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 3000) AS n", in: database)
                 let scratch = try await ScratchRepository(for: server)
                 let earlier = try await scratch.backup("postgres")
                 let tools = try StagedTools(for: server, replacing: [fault.tool: fault.script])
@@ -249,7 +250,7 @@ extension `Logical backup` {
             try await server.withDatabase { database in
                 let name = try #require(database.database)
                 try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
-                let scratch = try await ScratchRepository(for: server)
+                let scratch = try await ScratchRepository(for: server, leaseExpiry: .seconds(1))
                 var committed: [RunID] = []
                 for number in 1... {
                     let faulty = FaultyStorage(scratch.repository.storage, failing: .publish, number: number)
