@@ -370,3 +370,9 @@ private func withCStrings<Result>(
 package func runSynchronously(_ job: UnownedJob, on executor: some TaskExecutor) {
     unsafe job.runSynchronously(on: executor.asUnownedTaskExecutor())
 }
+
+/// Blocks its thread until a descriptor has something to read or is at its end: for that of a process, until it ended.
+func waitUntilReadable(_ descriptor: Int32) {
+    var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    while unsafe poll(&wait, 1, -1) < 0, errno == EINTR {}
+}

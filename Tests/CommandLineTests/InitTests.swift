@@ -67,6 +67,25 @@ import Testing
         #expect(output.status == 0)
         #expect(needs.contains { $0.contains("GRANT SELECT ON pg_authid TO modest") }, "\(needs)")
         #expect(needs.contains { $0.contains("GRANT pg_read_all_data TO modest") }, "\(needs)")
+        #expect(needs.contains { $0.contains("ALTER ROLE modest BYPASSRLS") }, "\(needs)")
+        #expect(needs.contains { $0.contains("GRANT SELECT ON LARGE OBJECT oid TO modest") }, "\(needs)")
+        #expect(needs.contains { $0.contains(#"GRANT CONNECT ON DATABASE "closed" TO modest"#) }, "\(needs)")
+        #expect(!needs.contains { $0.contains(#"ON DATABASE "app""#) }, "\(needs)")
+        #expect(needs.contains { $0.contains("Subscriptions") }, "\(needs)")
+        let superuser = try await tool.run(
+            "init", "--repository", "file://\(directory.path(of: "repository"))", "--json", guarded.cluster.url("app"))
+        #expect(try superuser.json()["needs"]?.elements.isEmpty == true)
+    }
+
+    @Test(arguments: [("postgresql://h@127.0.0.1:1/app", Int32(1)), ("mysql://h/db", 78), ("", 78)])
+    func `makes nothing for a server that does not answer, or is not named`(url: String, status: Int32) async throws {
+        try await Workplace.with(initialized: false) { place in
+            var tool = place.tool
+            tool.environment["APEX_DATABASE_URL"] = url
+            let output = try await tool.run("init")
+            #expect(output.status == status)
+            #expect(try place.contents().isEmpty)
+        }
     }
 
     @Test func `records another system identifier only when told to`() async throws {

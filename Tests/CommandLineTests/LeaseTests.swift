@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct `Two backups of one cluster` {
     @Test func `at once: the second names the first and leaves it alone`() async throws {
-        try await Workplace.with(leaseExpiry: "4s") { place in
+        try await Workplace.with(leaseExpiry: "12s") { place in
             try place.hold("pg_dump")
             let first = try await place.tool.start(["backup", "--json"])
             #expect(await place.isHeld())

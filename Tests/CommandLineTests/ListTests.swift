@@ -24,8 +24,16 @@ import Testing
             try place.writeDrill(checks: ["{id: rows, type: rows}"])
             try await place.succeed("drill", "run", place.path("drill.yaml"))
             #expect(try await state() == "drilled")
-            let text = try await place.succeed("list").standardOutput
+            let told = try await place.succeed("list")
+            let text = told.standardOutput
             #expect(text.hasPrefix("BACKUP ") && text.contains("\(id)  logical  drilled"))
+            for word in ["RECOVERY POINT", "STORED", "TOOK", "RATE", "/s"] { #expect(text.contains(word)) }
+            #expect(told.standardError.contains("A failure now would lose what was committed in the last "))
+            #expect(told.standardError.contains("(RTO 4 h: met)"), "\(told.standardError)")
+            let details = try await place.succeed("show").standardOutput.split(separator: "\n").map { $0.prefix(16) }
+            for name in ["State", "Took", "Content", "Stored", "Rate", "Verified", "Restored", "Drilled"] {
+                #expect(details.contains { $0.hasPrefix(name) }, "\(name)")
+            }
             let shown = try await place.succeed("show", "--json").json()
             #expect(shown["backup"]?["id"]?.text == id)
             #expect(

@@ -1,4 +1,7 @@
+import ApexBackup
 import BackupModel
+import BackupStorage
+import FoundationEssentials
 import TestSupport
 import Testing
 
@@ -12,6 +15,12 @@ import Testing
         var ids: [Int: String] = [:]
         for age in days { ids[age] = try crafted.addBackup(secondsAgo: age * Self.day) }
         return (place, ids)
+    }
+
+    private func repository(of place: Workplace) throws -> Repository {
+        try Repository.open(
+            PosixStorage(root: place.repository), layout: #require(RepositoryLayout(cluster: "apex")),
+            environment: BackupEnvironment())
     }
 
     @Test func `is a dry run that prints the very plan that --apply carries out`() async throws {
@@ -45,6 +54,13 @@ import Testing
         #expect(try await place.array("list").first?["held"] == nil)
         try await place.succeed("prune", "--last", "1", "--minimum", "1", "--apply")
         #expect(try await place.listed() == [ids[1]])
+
+        // The last word counts, also when the one before was stamped by a clock that was ahead.
+        let left = try #require(RunID(parsing: ids[1] ?? ""))
+        let ahead = Timestamp(microseconds: Int64(Date().timeIntervalSince1970 + 86_400) * 1_000_000)
+        try repository(of: place).record(BackupFact(kind: .release, at: ahead), of: left)
+        try await place.succeed("hold", left.text, "--reason", "again")
+        #expect(try await place.array("list").first?["held"]?.text == "again")
     }
 
     @Test func `keeps the last verified backup and the minimum`() async throws {
@@ -69,6 +85,28 @@ import Testing
         #expect(try place.contents().filter { !$0.key.contains("/runs") } == before)
         try await place.succeed("prune", "--days", "1", "--minimum", "1", "--apply", "--now-is-right")
         #expect(try await place.listed().count < 3)
+    }
+
+    @Test func `after a pause is refused until somebody says once that the clock is right`() async throws {
+        try await Workplace.with(retention: "{days: 60, minimum: 1, after_backup: true}") { place in
+            let identifier = try #require(try await place.succeed("init", "--json").json()["systemIdentifier"]?.text)
+            let crafted = try CraftedRepository(at: place.repository)
+            for age in [90, 89, 16, 15, 14] {
+                _ = try crafted.addBackup(age: .seconds(age * Self.day), systemIdentifier: identifier)
+            }
+            let refused = try await place.tool.run("backup")
+            #expect(refused.status == 1)
+            #expect(refused.standardError.contains("(clock-implausible)"))
+            #expect(refused.standardError.contains("run 'apex-backup prune --apply --now-is-right' once"))
+            #expect(refused.standardError.contains(" is committed."))
+            #expect(try await place.runs("backup") == ["succeeded"])
+            #expect(try await place.runs("prune") == ["refused"])
+            #expect(try await place.listed().count == 6)
+            try await place.succeed("prune", "--apply", "--now-is-right")
+            #expect(try await place.listed().count == 4)
+            try await place.succeed("backup")
+            #expect(try await place.runs("prune") == ["refused", "succeeded", "succeeded"])
+        }
     }
 
     @Test func `runs after a backup when the policy says so, and only after one that succeeded`() async throws {

@@ -111,6 +111,9 @@ import Testing
             tool.environment["APEX_DATABASE_URL"] = ""
             tool.environment["APEX_BACKUP_POLICY"] = ""
             #expect(try await tool.run("backup").status == 78)
+            tool.environment["APEX_DATABASE_URL"] = "mysql://h/db"
+            #expect(try await tool.run("backup").status == 78)
+            #expect(try await place.runs("backup") == ["refused", "refused"])
             tool.environment["APEX_BACKUP_REPOSITORY"] = ""
             #expect(try await tool.run("list").status == 78)
         }

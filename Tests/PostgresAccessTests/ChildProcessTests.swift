@@ -171,18 +171,19 @@ private func readText(_ descriptor: Int32) async -> String {
 private func writeZeros(_ mebibytes: Int, to descriptor: Int32) async throws -> Int32 {
     let source = ChildCommand("/usr/bin/head", arguments: ["-c", "\(mebibytes << 20)", "/dev/zero"])
     return try await run(source, output: .pipe) { streams in
-        for _ in 0..<mebibytes {
-            let error = await withCheckedContinuation { continuation in
+        while true {
+            let error: Int32? = await withCheckedContinuation { continuation in
                 DispatchIO.read(
                     fromFileDescriptor: streams.standardOutput, maxLength: 1 << 20, runningHandlerOn: .global()
                 ) { zeros, _ in
+                    guard !zeros.isEmpty else { return continuation.resume(returning: nil) }
                     DispatchIO.write(toFileDescriptor: descriptor, data: zeros, runningHandlerOn: .global()) {
                         continuation.resume(returning: $1)
                     }
                 }
             }
+            guard let error else { return 0 }
             if error != 0 { return error }
         }
-        return 0
     }.body.get()
 }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct `Client tools` {
-    private let searchPath = "/usr/local/bin:/usr/bin:/bin"
+    private let searchPath = PostgresCluster.searchPath
 
     @Test func `of the server's major version are found in their own directory`() async throws {
         let cluster = try await PostgresCluster.shared()
@@ -43,6 +43,19 @@ import Testing
                     forServer: 900_000, directory: nil, searchPath: "\(far):\(near)")
                 #expect(tools.directory == near && tools.major == 91)
             }
+        }
+    }
+
+    @Test func `where pg_config points are found`() async throws {
+        try await withFakeTools(version: "93.1") { tools in
+            let place = PostgresCluster.temporaryPath("config")
+            let make = shell(
+                "mkdir \"$1\" && printf '#!/bin/sh\\necho %s' \"$2\" > \"$1/pg_config\" && chmod +x \"$1/pg_config\"",
+                place, tools)
+            try requireSuccess(try await capture(make).outcome, of: make)
+            let found = try await ClientTools.find(forServer: 930_000, directory: nil, searchPath: place)
+            #expect(found.directory == tools)
+            _ = try await capture(shell("rm -r \"$1\"", place))
         }
     }
 

@@ -1,7 +1,8 @@
 import BackupModel
-import PostgresAccess
 import TestSupport
 import Testing
+
+@testable import PostgresAccess
 
 @Suite struct `Connection settings` {
     @Test(arguments: [
@@ -72,6 +73,17 @@ import Testing
         #expect(settings.conninfoWithoutSecrets(database: #"it's \"#) == #"dbname='it\'s \\' \#(keepalives)"#)
     }
 
+    @Test func `notice a peer that is gone, in sessions too, unless they say otherwise`() throws {
+        let plain = try ConnectionSettings(parsing: "host=db").sessionKeywords(applicationName: "tests")
+        let given = try ConnectionSettings(parsing: "host=db keepalives_idle=7").sessionKeywords(applicationName: "a")
+        func value(_ name: String, _ keywords: [(name: String, value: String)]) -> String? {
+            keywords.first { $0.name == name }?.value
+        }
+        #expect(value("keepalives", plain) == "1" && value("keepalives_idle", plain) == "30")
+        #expect(value("keepalives_interval", plain) == "10" && value("keepalives_count", plain) == "3")
+        #expect(value("keepalives_idle", given) == "7" && value("keepalives_count", given) == "3")
+    }
+
     @Test func `never show the password`() throws {
         let settings = try ConnectionSettings(parsing: "postgresql://app:s3cret@db:5433/a%2Fb?sslmode=require")
         #expect(settings.redacted == "postgresql://app@db:5433/a%2Fb")
@@ -108,7 +120,11 @@ import Testing
 @Suite struct `Quoting` {
     @Test func `keeps identifiers and literals what they are`() async throws {
         let session = try await PostgresCluster.shared().session()
-        for text in ["plain", "it's", #"a"b"#, #"back\slash"#, #"\'; DROP TABLE x; --"#, "line\nfeed", "Ü", ""] {
+        let texts = [
+            "plain", "it's", #"a"b"#, #"back\slash"#, #"\'; DROP TABLE x; --"#, "line\nfeed", "Ü", "",
+            "'\u{301}", "\"\u{301}", "\\\u{301}'",
+        ]
+        for text in texts {
             for conforming in ["on", "off"] {
                 try await session.execute("SET standard_conforming_strings = \(conforming)")
                 #expect(try await session.query("SELECT \(quoteLiteral(text))").firstValue == text)

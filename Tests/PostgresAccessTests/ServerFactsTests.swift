@@ -39,7 +39,9 @@ import Testing
                 primary.tools.path(of: "postgres"),
                 arguments: ["-D", directory, "-p", "5433", "-c", "max_standby_streaming_delay=0"]
                     + ["-c", "unix_socket_directories=\(primary.server.directory)", "-c", "listen_addresses="],
-                environment: ["LC_ALL": "C.UTF-8"], workingDirectory: "/", userName: "postgres")
+                // Programs that no package installed do not find their own libpq otherwise.
+                environment: ["LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "\(primary.tools.directory)/../lib"],
+                workingDirectory: "/", userName: "postgres")
             let settings = try ConnectionSettings(
                 parsing: "host=\(primary.server.directory) port=5433 user=postgres dbname=postgres")
             let server = Task { try await run(standby) { _ in } }
@@ -47,11 +49,17 @@ import Testing
             #expect(try await eventually { (try? await primary.session(settings).close()) != nil })
             let session = try await primary.session(settings)
             let origin = try await primary.session()
+            // Nothing is replayed yet: the clock of its data is not its own clock.
+            let begun = try await session.serverFacts()
+            #expect(try await session.currentPoint().clock < begun.clock)
             try await origin.execute("CREATE TABLE t AS SELECT generate_series(1, 1000) AS n")
             let written = try await origin.serverFacts()
             let caughtUp = try await eventually { try await session.serverFacts().currentLSN >= written.currentLSN }
             #expect(caughtUp)
             let facts = try await session.serverFacts()
+            let replayed = try await session.query(
+                "SELECT (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000000)::bigint")
+            #expect(try await session.currentPoint().clock.microseconds == replayed.firstValue.flatMap { Int64($0) })
             #expect(facts.inRecovery && facts.timeline == 1 && facts.systemIdentifier == written.systemIdentifier)
 
             try await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM t")

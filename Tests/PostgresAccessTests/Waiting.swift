@@ -1,8 +1,8 @@
 import PostgresAccess
 
-/// Waits until `condition` holds, for at most twenty seconds; returns whether it came to hold.
+/// Waits until `condition` holds, for at most two minutes; returns whether it came to hold.
 func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    let deadline = ContinuousClock.now + .seconds(20)
+    let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
         try await Task.sleep(for: .milliseconds(10))

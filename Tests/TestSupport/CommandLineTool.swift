@@ -52,9 +52,12 @@ package struct CommandLineTool: Sendable {
         var command = ChildCommand(executable, arguments: arguments, workingDirectory: "/", userName: userName)
         let own = ProcessInfo.processInfo.environment
         command.environment = environment
-        for name in ["PATH", "HOME"] where environment[name] == nil { command.environment[name] = own[name] }
+        let path = [PostgresCluster.chosenPrograms, own["PATH"]].compactMap { $0 }.joined(separator: ":")
+        for (name, value) in ["PATH": path, "HOME": own["HOME"]] where environment[name] == nil {
+            command.environment[name] = value
+        }
         // The coverage of what a child runs counts; another user could not write it.
-        if userName == nil { command.environment["LLVM_PROFILE_FILE"] = own["LLVM_PROFILE_FILE"] }
+        command.environment["LLVM_PROFILE_FILE"] = (userName == nil ? own["LLVM_PROFILE_FILE"] : nil) ?? "/dev/null"
         let (started, announce) = AsyncStream.makeStream(of: Int32.self)
         let isGone = Flag()
         let process = Task { [command] in
@@ -216,7 +219,7 @@ package enum JSONValue: Sendable, Hashable, Decodable {
 }
 
 /// Waits until `condition` holds, for at most `limit`; returns whether it came to hold.
-package func comesTrue(within limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async rethrows
+package func comesTrue(within limit: Duration = .seconds(120), _ condition: () async throws -> Bool) async rethrows
     -> Bool
 {
     let deadline = ContinuousClock.now + limit

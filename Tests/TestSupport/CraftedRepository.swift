@@ -72,7 +72,7 @@ package struct CraftedRepository: Sendable {
         let repository = try open()
         let id = RunID(at: environment.clocks.wall().advanced(by: .zero - age), chance: chance)
         _ = try repository.put(
-            RunningBackup(leaseEpoch: epoch, baseline: nil), at: repository.layout.running(id))
+            RunningBackup(kind: .logical, leaseEpoch: epoch, baseline: nil), at: repository.layout.running(id))
         guard let key = repository.layout.volume("db-1.dump.gz", of: id) else { throw CraftingFailure() }
         _ = try repository.storage.putIfAbsent(key, Array("unfinished".utf8))
         return id

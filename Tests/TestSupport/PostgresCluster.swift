@@ -1,5 +1,5 @@
+internal import FoundationEssentials
 package import PostgresAccess
-import Synchronization
 
 /// A PostgreSQL cluster for tests, on a Unix socket in a temporary directory.
 ///
@@ -11,17 +11,25 @@ package struct PostgresCluster: Sendable {
     /// The superuser's connection to the database `postgres`.
     package var settings: ConnectionSettings { server.settings }
 
-    /// Starts a cluster of its own; the caller ends it with `destroy`.
+    /// The directory of the programs to test with, or `nil` for those that the system has; `scripts/test --full` sets
+    /// it.
+    package static let chosenPrograms: String? = ProcessInfo.processInfo.environment["APEX_TEST_PG_BIN"]
+
+    /// The `PATH` with which children find the programs to test with.
+    package static let searchPath = (chosenPrograms.map { "\($0):" } ?? "") + "/usr/local/bin:/usr/bin:/bin"
+
+    /// Starts a cluster of its own; the caller ends it with `destroy`, or else the end of this process does.
     package static func start(configuration: [String: String] = [:]) async throws -> PostgresCluster {
-        let searchPath = "/usr/local/bin:/usr/bin:/bin"
         let tools = try await ClientTools.find(
-            ClientTools.server + ClientTools.dumpAndRestore, forServer: 150_000, directory: nil,
-            searchPath: searchPath)
+            ClientTools.server + ClientTools.dumpAndRestore, forServer: chosenPrograms == nil ? 150_000 : 0,
+            directory: chosenPrograms, searchPath: searchPath)
         var options = ScratchServer.Options()
         options.configuration = ["full_page_writes": "off", "max_connections": "100"]
         options.configuration.merge(configuration) { _, given in given }
+        let directory = temporaryPath("cluster")
+        Leftovers.removeAtExit(directory)
         let server = try await ScratchServer.start(
-            binDirectory: tools.directory, directory: temporaryPath("cluster"), options: options)
+            binDirectory: tools.directory, directory: directory, options: options)
         return PostgresCluster(server: server, tools: tools)
     }
 
@@ -36,13 +44,11 @@ package struct PostgresCluster: Sendable {
         return try result.get()
     }
 
-    /// The cluster that the tests of this process share.
-    ///
-    /// The kernel ends it when the process ends, and the next test process removes its directory.
+    /// The cluster that the tests of this process share; it ends with the process.
     package static func shared() async throws -> PostgresCluster { try await sharedCluster.value }
 
     private static let sharedCluster = Task {
-        try await removeLeftovers()
+        await Leftovers.removeThoseOfDeadProcesses()
         return try await start()
     }
 
@@ -68,24 +74,11 @@ package struct PostgresCluster: Sendable {
     /// A superuser's session, in the database `postgres` unless `settings` name another.
     package func session(_ settings: ConnectionSettings? = nil) async throws -> PostgresSession {
         try await PostgresSession.connect(
-            settings ?? self.settings, applicationName: "apex-backup tests", timeout: .seconds(20))
+            settings ?? self.settings, applicationName: "apex-backup tests", timeout: .seconds(60))
     }
-
-    private static let directoryPrefix = "/tmp/apex-backup-test-"
 
     /// A path for a temporary directory, unique among all processes, that other users can reach.
-    package static func temporaryPath(_ purpose: String) -> String {
-        "\(directoryPrefix)\(purpose)-\(uniqueNumber())"
-    }
-
-    private static func removeLeftovers() async throws {
-        let list = ChildCommand("/bin/ls", arguments: ["-1", "/tmp"], environment: ["LC_ALL": "C"])
-        for name in try await capture(list, limit: 1 << 20).text.split(separator: "\n") {
-            guard "/tmp/\(name)".hasPrefix("\(directoryPrefix)cluster-") else { continue }
-            // One that is in use, or that another test process removes just now, is not ours to remove.
-            try? await ScratchServer.stopLeftover(directory: "/tmp/\(name)")
-        }
-    }
+    package static func temporaryPath(_ purpose: String) -> String { Leftovers.newPath(purpose) }
 }
 
 private func uniqueNumber() -> String { String(UInt64.random(in: .min ... .max), radix: 36) }

@@ -9,7 +9,7 @@ package final class TemporaryDirectory: Sendable {
 
     /// Makes a new, empty directory.
     package init() throws {
-        path = "/tmp/apex-test-\(String(UInt64.random(in: .min ... .max), radix: 16))"
+        path = Leftovers.newPath("files")
         try FileManager.default.createDirectory(
             atPath: path, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
     }

@@ -77,7 +77,7 @@ struct BackupSet {
     }
 
     private func previousManifestDigest() throws(BackupError) -> SHA256Digest? {
-        guard let previous = try Catalogue(repository).backups().last else { return nil }
+        guard let previous = try Catalogue(repository).newestBackup() else { return nil }
         let key = repository.layout.manifest(previous.id)
         return try repository.storage.readAll(key, limit: Repository.largestJSON).map { SHA256.digest(of: $0.span) }
     }

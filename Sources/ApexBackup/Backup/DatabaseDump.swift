@@ -5,7 +5,7 @@ import PostgresAccess
 extension LogicalBackup {
     /// Dumps roles, memberships and tablespaces.
     func dumpGlobals(of source: DumpSource, run: RunID) async throws -> Artefact {
-        var arguments = ["--globals-only"]
+        var arguments = ["--globals-only", "--encoding=UTF8"]
         if !source.facts.canReadRolePasswords { arguments.append("--no-role-passwords") }
         let compression = request.settings.compression
         let dump = StreamedDump(
@@ -97,11 +97,12 @@ extension LogicalBackup {
         let extensions = try await session.installedExtensions()
         let sequences = try await session.sequenceLines(database: database.oid)
         let fingerprint = try await session.schemaFingerprint()
+        let conversion = try await session.hasNamesToConvert() ? ["--encoding=UTF8"] : []
         let suffix = settings.format == .custom ? "dump" : "sql"
         let dump = StreamedDump(
             command: source.connection.command(
                 "\(source.tools.directory)/pg_dump",
-                ["--format=\(settings.format.rawValue)", "--compress=0", "--snapshot=\(snapshot.name)"],
+                ["--format=\(settings.format.rawValue)", "--compress=0", "--snapshot=\(snapshot.name)"] + conversion,
                 database: database.name, variables: repository.environment.variables),
             writer: ArtefactWriter(
                 name: "db-\(database.oid).\(suffix)\(settings.compression.fileExtension)", role: .dump,
@@ -148,6 +149,23 @@ extension LogicalBackup {
                 reason: differences.prefix(10).joined(separator: "; "),
                 remedy: "Take the backup again; if it differs again, check the server's storage.")
         }
+    }
+}
+
+extension PostgresSession {
+    /// Whether tables or schemas have names that a dump in the database's own encoding would write as other bytes than
+    /// UTF-8, in which row counts name them.
+    ///
+    /// Other databases are dumped as they are: a conversion fails where their data has bytes without a meaning.
+    fileprivate func hasNamesToConvert() async throws -> Bool {
+        try await query(
+            """
+            SELECT pg_encoding_to_char(encoding) NOT IN ('UTF8', 'SQL_ASCII', 'MULE_INTERNAL')
+                AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname ~ '[^ -~]'
+                            UNION ALL SELECT FROM pg_catalog.pg_namespace WHERE nspname ~ '[^ -~]')
+            FROM pg_catalog.pg_database WHERE datname = current_database()
+            """
+        ).firstValue == "t"
     }
 }
 

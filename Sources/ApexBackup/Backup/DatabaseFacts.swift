@@ -13,38 +13,27 @@ struct DatabaseEntry: Sendable, Hashable {
 ///
 /// A snapshot cannot be imported into another database (`SET TRANSACTION SNAPSHOT`), so that each has its own.
 struct DatabaseSnapshot: Sendable {
-    let session: PostgresSession
     /// What `pg_dump --snapshot` is given.
     let name: String
     let point: SnapshotPoint
 
-    /// The clock and position are read *before* the snapshot is taken: what was committed by then is in it.
+    /// Clock, position and timeline are read *before* the snapshot is taken: what was acknowledged by then is in it.
+    ///
+    /// The session must lead to the server that `facts` are of: one of several hosts may have answered it.
     static func hold(in session: PostgresSession, facts: ServerFacts) async throws -> DatabaseSnapshot {
-        for statement in timeoutsOff(serverVersion: facts.versionNumber) { try await session.execute(statement) }
-        let lsn = facts.inRecovery ? "pg_last_wal_replay_lsn()" : "pg_current_wal_lsn()"
-        // A standby shows what it has replayed: its clock is ahead of its data by the lag.
-        let clock =
-            facts.inRecovery ? "coalesce(pg_last_xact_replay_timestamp(), clock_timestamp())" : "clock_timestamp()"
-        let before = try await session.query(
-            "SELECT (extract(epoch FROM \(clock)) * 1000000)::bigint, \(lsn)")
-        guard let clock = before.value(0, 0).flatMap({ Int64($0) }),
-            let position = before.value(0, 1).flatMap({ LogSequenceNumber(parsing: $0) })
-        else { throw unexpectedAnswer("the clock and the write-ahead log position") }
+        let found = try await session.serverFacts()
+        guard found.systemIdentifier == facts.systemIdentifier else {
+            throw BackupError(
+                .wrongCluster, "Two sessions of \(session.settings.redacted) led to different servers.",
+                reason: "their system identifiers are \(facts.systemIdentifier) and \(found.systemIdentifier)",
+                remedy: "Name only hosts of one cluster in the connection's URL.")
+        }
+        try await session.execute("SET search_path = ''; SET datestyle = 'ISO'")
+        let point = try await session.currentPoint()
         try await session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         let exported = try await session.query("SELECT pg_export_snapshot()")
         guard let name = exported.value(0, 0) else { throw unexpectedAnswer("pg_export_snapshot()") }
-        return DatabaseSnapshot(
-            session: session, name: name,
-            point: SnapshotPoint(
-                clock: Timestamp(microseconds: clock), lsn: position, timeline: UInt32(facts.timeline)))
-    }
-
-    /// A server's time-outs would end an idle transaction in the middle of a long dump.
-    private static func timeoutsOff(serverVersion: Int) -> [String] {
-        var parameters = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
-        if serverVersion >= 140_000 { parameters.append("idle_session_timeout") }
-        if serverVersion >= 170_000 { parameters.append("transaction_timeout") }
-        return parameters.map { "SET \($0) = 0" } + ["SET search_path = ''", "SET datestyle = 'ISO'"]
+        return DatabaseSnapshot(name: name, point: point)
     }
 }
 

@@ -6,40 +6,48 @@ struct DumpSource: Sendable {
     let connection: ConnectionSettings
     let facts: ServerFacts
     let tools: ClientTools
+    /// The quoted name of the role that is connected.
+    let role: String
     /// The databases to dump.
     let databases: [DatabaseEntry]
     let warnings: [String]
 
     /// Connects, and refuses what cannot work before anything is written.
-    static func open(_ backup: LogicalBackup) async throws -> DumpSource {
-        let environment = backup.repository.environment
+    static func open(
+        _ connection: ConnectionSettings, for request: LogicalBackup.Request, into repository: Repository
+    ) async throws -> DumpSource {
         let session = try await PostgresSession.connect(
-            backup.connection, applicationName: "apex-backup", timeout: connectTimeout)
+            connection, applicationName: "apex-backup", timeout: connectTimeout)
         do {
-            try await session.requireDirectConnection()
             let facts = try await session.serverFacts()
-            guard facts.versionNumber >= 140_000 else {
-                throw BackupError(
-                    .serverUnsupported, "The server runs PostgreSQL \(facts.version); 14 and newer are supported.",
-                    remedy: "Upgrade the server.", unchanged: "No backup was taken.")
-            }
-            try backup.repository.requireIncarnation(facts.systemIdentifier)
+            try requireSupported(facts)
+            try repository.requireIncarnation(facts.systemIdentifier)
             let tools = try await ClientTools.find(
-                forServer: facts.versionNumber, directory: backup.request.bin,
-                searchPath: environment.variables["PATH"] ?? "")
-            let databases = try choose(backup.request.settings, among: try await session.databases())
-            var warnings: [String] = []
-            if backup.request.settings.globals, !facts.canReadRolePasswords {
-                warnings.append("passwords missing: the role that takes the backup may not read pg_authid")
+                forServer: facts.versionNumber, directory: request.bin,
+                searchPath: repository.environment.variables["PATH"] ?? "")
+            let databases = try choose(request.settings, among: try await session.databases())
+            let role = try await DumpRight.role(of: session)
+            let rights = DumpRights(connection: connection, facts: facts, role: role, databases: databases)
+            var warnings = try await rights.check(in: session)
+            if request.settings.globals, !facts.canReadRolePasswords {
+                warnings.insert("passwords missing: the role that takes the backup may not read pg_authid", at: 0)
             }
             await session.close()
             return DumpSource(
-                connection: backup.connection, facts: facts, tools: tools, databases: databases,
+                connection: connection, facts: facts, tools: tools, role: role, databases: databases,
                 warnings: warnings)
         } catch {
             await session.close()
             throw error
         }
+    }
+
+    /// Refuses a server that is too old to be backed up.
+    static func requireSupported(_ facts: ServerFacts) throws(BackupError) {
+        guard facts.versionNumber < 140_000 else { return }
+        throw BackupError(
+            .serverUnsupported, "The server runs PostgreSQL \(facts.version); 14 and newer are supported.",
+            remedy: "Upgrade the server.", unchanged: "No backup was taken.")
     }
 
     static let connectTimeout: Duration = .seconds(15)

@@ -1,4 +1,5 @@
 import BackupModel
+import PostgresAccess
 
 /// `RESTORE.md`: how to restore this very backup with PostgreSQL's programs and coreutils alone.
 struct RestoreGuide {
@@ -11,8 +12,7 @@ struct RestoreGuide {
         var lines = [
             "# Restoring backup \(id) of '\(cluster)' without apex-backup", "",
             "Run these in the folder that holds this file, as a superuser of an empty server (`PGHOST`, `PGPORT` and",
-            "`PGUSER` set). A dump restores into PostgreSQL \(dumps.first?.0.format == .plain ? "" : "of its own ")"
-                + "or a newer major version.", "",
+            "`PGUSER` set). A dump restores into PostgreSQL of its own major version or a newer one.", "",
             "Check the stored files first: compare with the digests in `manifest.json`.", "", "```sh",
             "sha256sum " + allVolumes.map(Self.shellQuoted).joined(separator: " "), "```", "",
         ]
@@ -86,8 +86,7 @@ struct RestoreGuide {
 
     /// A database's name as one shell word that libpq takes literally, whatever it looks like.
     private static func connectionString(_ name: String) -> String {
-        let escaped = name.map { $0 == "'" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
-        return shellQuoted("dbname='\(escaped)'")
+        shellQuoted("dbname=\(quoteConninfoValue(name))")
     }
 
     static func shellQuoted(_ text: String) -> String {
@@ -100,7 +99,7 @@ struct RestoreGuide {
             }
         }
         guard plain, !text.isEmpty, !text.hasPrefix("-") else {
-            return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+            return "'\(text.escaping(["'": "'\\''"]))'"
         }
         return text
     }

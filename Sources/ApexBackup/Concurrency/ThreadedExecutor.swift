@@ -1,3 +1,4 @@
+import BackupModel
 import Dispatch
 import PostgresAccess
 import Synchronization
@@ -7,8 +8,9 @@ import Synchronization
 /// Each worker is a serial queue, which the system gives a thread of its own; a job goes to an idle worker, else to a
 /// new one, else it waits for the first that is done.
 package final class ThreadedExecutor: TaskExecutor {
-    /// The executor of all operations of this process.
-    package static let shared = ThreadedExecutor(threads: 64)
+    /// The executor of all operations of this process: with threads left for heartbeats, signals and error output when
+    /// as many jobs as there may be are each blocked in their own.
+    package static let shared = ThreadedExecutor(threads: 3 * BackupPolicy.possibleJobs.upperBound + 32)
 
     private struct State {
         var idle: [DispatchQueue] = []

@@ -16,6 +16,10 @@ struct DrillJournal: Sendable {
     private(set) var recoveredAt: Duration?
     private(set) var gaveUpAt: Duration = .zero
     var manifest: BackupManifest?
+    /// How far the backup was proved before this drill.
+    var state: LadderState?
+    /// The host that took the backup, if its run record tells.
+    var backupHost: String?
     var artefacts: [Artefact] = []
     /// Whether the policy leaves out a database of the backup.
     var isPartial = false
@@ -23,6 +27,8 @@ struct DrillJournal: Sendable {
     var serverFacts: ServerFacts?
     /// What the server said of the settings that isolate it.
     var isolation: [String] = []
+    /// What the restore could not do as it was in the source.
+    var remarks: [String] = []
 
     init(id: RunID, clocks: Clocks, events: @escaping @Sendable (BackupEvent) -> Void) {
         self.id = id
@@ -89,9 +95,14 @@ struct DrillJournal: Sendable {
         switch known.code {
         case .interrupted: return .aborted(text)
         case .backupMissing, .backupAborted: return .noBackup(text)
-        case .objectDamaged, .objectMissing, .repositoryNewer: return .damagedBackup(text)
-        case .repositoryMissing, .repositoryUnavailable: return .noRepository(text)
+        case .objectDamaged, .objectMissing: return .damagedBackup(text)
+        case .repositoryMissing, .repositoryUnavailable, .repositoryNewer, .clusterNotRegistered:
+            return .noRepository(text)
         case .toolMissing, .toolTooOld, .repositoryFull: return .noTarget(text)
+        case .permissionDenied where phase == .select, .storageFailed where phase == .select:
+            return .noRepository(text)
+        // The server's own words when the scratch directory is full.
+        case _ where text.contains("No space left on device"): return .noTarget(text)
         default:
             switch phase {
             case .provision, .select: return .noTarget(text)

@@ -4,39 +4,47 @@ import PostgresAccess
 
 /// Turns what a drill observed into its reports, and puts them and the ledger entry into the repository.
 struct DrillRecord {
-    let run: DrillRun
+    let repository: Repository
+    let policy: DrillPolicy
+    let policyDigest: SHA256Digest
     let journal: DrillJournal
     var observation: DrillObservation
     let cleanup: DrillCleanup
-    let facts: ServerFacts?
 
-    private var repository: Repository { run.repository }
     private var environment: BackupEnvironment { repository.environment }
 
     init(
-        run: DrillRun, journal: DrillJournal, observation: DrillObservation, cleanup: DrillCleanup, facts: ServerFacts?
+        repository: Repository, policy: DrillPolicy, policyDigest: SHA256Digest, journal: DrillJournal,
+        observation: DrillObservation, cleanup: DrillCleanup
     ) {
-        self.run = run
+        self.repository = repository
+        self.policy = policy
+        self.policyDigest = policyDigest
         self.journal = journal
         self.observation = observation
         self.cleanup = cleanup
-        self.facts = facts
         self.observation.recoveryTime = RecoveryTime(
             spans: journal.spans, recoveredAt: journal.recoveredAt, gaveUpAt: journal.gaveUpAt,
-            objectives: run.policy.objectives)
+            objectives: policy.objectives)
     }
 
-    /// Stores reports, ledger entry and the backup's fact; the ledger entry is the last.
-    func store() throws(BackupError) -> DrillReport {
+    /// Stores reports, ledger entry and the backup's fact, which says whether recovery was proved.
+    ///
+    /// A missed objective is no fault of the backup.
+    func store() throws(BackupError) -> (report: DrillReport, location: String) {
         let (report, entry) = try appendToLedger()
         if let manifest = journal.manifest {
             let fact = BackupFact(
-                kind: .drilled, at: entry.at, run: journal.id, succeeded: report.verdict == .pass,
+                kind: .drilled, at: entry.at, run: journal.id, succeeded: report.recoveryTime.total != nil,
                 level: report.verdict.rawValue, reason: report.reasons.first,
                 seconds: observation.recoveryTime?.total?.seconds, partial: journal.isPartial ? true : nil)
-            try repository.record(fact, of: manifest.id)
+            do {
+                try repository.record(fact, of: manifest.id)
+            } catch {
+                environment.warn("That backup \(manifest.id) was drilled could not be recorded: \(error.message)")
+            }
         }
-        return report
+        return (report, "\(repository.storage.location)/\(repository.layout.report(of: entry))")
     }
 
     /// The entry with the next number, chained to the one before by its digest; another drill may take the number
@@ -52,8 +60,8 @@ struct DrillRecord {
             // A report that lost the race for its number is replaced by one under a name of its own.
             let folder = repository.layout.drill(journal.id)
             let base = "report-\(entry.number)"
-            _ = try repository.storage.putIfAbsent(folder.appending("\(base).json"), json)
-            for format in run.policy.reportFormats where format == .markdown {
+            _ = try repository.storage.putIfAbsent(repository.layout.report(of: entry), json)
+            for format in policy.reportFormats where format == .markdown {
                 _ = try repository.storage.putIfAbsent(folder.appending("\(base).md"), Array(report.markdown.utf8))
             }
             if try repository.put(entry, at: key) == .stored { return (report, entry) }
@@ -63,36 +71,73 @@ struct DrillRecord {
         }
     }
 
-    private func makeReport(after previous: String?) -> DrillReport {
+    /// The report that follows the ledger entry with the digest `previous`.
+    func makeReport(after previous: String? = nil) -> DrillReport {
+        let difference = journal.manifest?.clockDifference
         var report = DrillReport(
-            id: journal.id, policy: run.policy, policySHA256: run.policyDigest.description,
-            clock: .init(t0: journal.declaredAt, finishedAt: environment.clocks.wall()), observation: observation)
+            id: journal.id, policy: policy, policySHA256: policyDigest.description,
+            clock: .init(t0: journal.declaredAt, finishedAt: environment.clocks.wall(), difference: difference),
+            observation: observation)
         report.backup = journal.manifest.map(backupRecord)
+        if let manifest = journal.manifest {
+            report.recoveryPoint?.uncertaintyBasis = Self.clockComparison(manifest)
+            report.assumptions.append(clockAssumption)
+        }
         report.cleanup = .init(isDone: cleanup.isDone, proof: cleanup.proof)
         if journal.server != nil {
             report.target = .init(
-                systemIdentifier: facts?.systemIdentifier, serverVersion: facts?.version,
-                isolation: journal.isolation, overrides: run.policy.target.overrides)
+                systemIdentifier: journal.serverFacts?.systemIdentifier, serverVersion: journal.serverFacts?.version,
+                isolation: journal.isolation, overrides: policy.target.overrides)
         }
-        report.environment.host = environment.host
-        report.environment.cpuCount = HostFacts.processorCount
-        report.environment.memoryBytes = HostFacts.memoryBytes
-        report.environment.operatingSystem = HostFacts.kernel
-        report.environment.versions = journal.manifest?.tools ?? [:]
-        report.environment.versions["apex-backup"] = environment.toolVersion
-        report.chain = .init(previous: previous)
+        report.environment = .init(of: environment)
+        report.environment.versions.merge(journal.manifest?.tools ?? [:]) { own, _ in own }
+        report.deviations = deviations
+        report.chain = .init(previousDigest: previous)
         return report
+    }
+
+    /// What the uncertainty of the recovery point rests on.
+    private static func clockComparison(_ manifest: BackupManifest) -> String {
+        manifest.server.inRecovery
+            ? "the standby's clock against that of the host that took the backup, then; the primary's, which stamped "
+                + "the data, was not compared"
+            : "the server's clock against that of the host that took the backup, then"
+    }
+
+    private var clockAssumption: String {
+        guard let host = journal.backupHost else {
+            return "The clock of this host agrees with that of the host that took the backup."
+        }
+        return host == environment.host
+            ? "The clock of this host was not set between the backup and the drill."
+            : "The clock of this host agrees with that of '\(host)', which took the backup."
+    }
+
+    /// What went otherwise than in a recovery that people then work with.
+    private var deviations: [String] {
+        guard journal.server != nil else { return [] }
+        let settings = DrillRun.serverSettings.merging(policy.target.overrides) { _, given in given }
+        var texts = [
+            "The server ran with \(settings.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: ", ")) "
+                + "and otherwise PostgreSQL's defaults, not with the source's settings."
+        ]
+        if let found = journal.serverFacts?.version, let captured = journal.manifest?.server.version, found != captured
+        {
+            texts.append("The server was PostgreSQL \(found); the backup is of \(captured).")
+        }
+        return texts + journal.remarks
     }
 
     private func backupRecord(_ manifest: BackupManifest) -> DrillReport.BackupRecord {
         let selection: String =
-            switch run.policy.source.selection {
+            switch policy.source.selection {
             case .latest: "latest"
             case .oldest: "oldest"
             case .id(let id): "id \(id)"
             }
         var record = DrillReport.BackupRecord(
             id: manifest.id, kind: manifest.kind.rawValue, recoveryPoint: manifest.recoveryPoint, selection: selection)
+        record.state = journal.state?.rawValue
         record.contentBytes = manifest.totals.contentBytes
         record.storedBytes = manifest.totals.storedBytes
         record.databases = manifest.databases?.map(\.name) ?? []
@@ -147,7 +192,7 @@ package struct DrillLedger: Sendable {
                 .objectMissing, "There is no drill '\(name)' of '\(repository.layout.cluster)'.",
                 remedy: "See 'apex-backup drill list'.", unchanged: "Nothing was changed.")
         }
-        let key = repository.layout.drill(entry.id).appending("report-\(entry.number).json")
+        let key = repository.layout.report(of: entry)
         guard let bytes = try repository.storage.readAll(key, limit: 64 << 20) else {
             throw BackupError(
                 .objectMissing, "The report of drill \(entry.id) is missing: '\(key)'.",
@@ -160,5 +205,12 @@ package struct DrillLedger: Sendable {
         }
         let report = try RepositoryJSON.decode(DrillReport.self, from: bytes, name: key.text)
         return (report, "\(repository.storage.location)/\(key)")
+    }
+}
+
+extension RepositoryLayout {
+    /// The key of the JSON report that a ledger entry is about.
+    fileprivate func report(of entry: DrillLedgerEntry) -> ObjectKey {
+        drill(entry.id).appending("report-\(entry.number).json")
     }
 }

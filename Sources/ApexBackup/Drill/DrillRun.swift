@@ -7,7 +7,9 @@ package struct DrillRun: Sendable {
     /// How a drill ended.
     package struct Outcome: Sendable {
         package var report: DrillReport
-        package var verdict: Verdict
+        /// Where the report is kept; `nil` if it could not be.
+        package var location: String?
+        package var verdict: Verdict { report.verdict }
         /// Whether everything the drill made is gone again.
         package var isCleanedUp: Bool
         /// Whether it was asked to stop before its end.
@@ -54,12 +56,22 @@ package struct DrillRun: Sendable {
             }
             journal.gaveUp()
             let cleanup = await cleanUp(journal.server, directory: directory, journal: &journal)
-            let report = try DrillRecord(
-                run: self, journal: journal, observation: observation, cleanup: cleanup, facts: journal.serverFacts
-            ).store()
-            return Outcome(
-                report: report, verdict: report.verdict, isCleanedUp: cleanup.isDone,
-                wasInterrupted: observation.faults.contains { if case .aborted = $0 { true } else { false } })
+            let wasInterrupted = observation.faults.contains { if case .aborted = $0 { true } else { false } }
+            var record = DrillRecord(
+                repository: repository, policy: policy, policyDigest: policyDigest, journal: journal,
+                observation: observation, cleanup: cleanup)
+            do {
+                let (report, location) = try record.store()
+                return Outcome(
+                    report: report, location: location, isCleanedUp: cleanup.isDone, wasInterrupted: wasInterrupted)
+            } catch {
+                let known = RunLog.describe(error)
+                let text = [known.message, known.reason].compactMap { $0 }.joined(separator: " ")
+                record.observation.faults.append(.notRecorded(text))
+                return Outcome(
+                    report: record.makeReport(), location: nil, isCleanedUp: cleanup.isDone,
+                    wasInterrupted: wasInterrupted)
+            }
         }
     }
 
@@ -83,6 +95,8 @@ package struct DrillRun: Sendable {
     ) async throws {
         let (entry, manifest, tools) = try await journal.measure(.select) { try await select() }
         journal.manifest = manifest
+        journal.state = entry.state
+        journal.backupHost = try? repository.get(RunStart.self, at: repository.layout.runStart(manifest.id))?.host
         observation.recoveryPoint = try recoveryPoint(of: manifest, at: journal.declaredAt)
         let (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
         journal.artefacts = artefacts
@@ -136,14 +150,20 @@ package struct DrillRun: Sendable {
         let databases = try Catalogue(repository).databases(of: manifest).databases
         let chosen = databases.filter { policy.source.databases?.contains($0.name) ?? true }
         return RecoveryPoint(
-            dumps: chosen.map { .init(database: $0.name, at: $0.snapshot.clock, lsn: $0.snapshot.lsn) },
-            declaredFailure: declared, clockUncertainty: .zero)
+            dumps: chosen.map {
+                .init(
+                    database: $0.name, at: $0.snapshot.clock, lsn: $0.snapshot.lsn, timeline: $0.snapshot.timeline)
+            },
+            declaredFailure: declared, clockUncertainty: manifest.clockDifference.bound)
     }
+
+    /// Settings of the drill's own for a server that only takes a restore, and takes it to disk as a real one does.
+    static let serverSettings = ["max_wal_size": "4GB", "autovacuum": "off", "fsync": "on"]
 
     /// What isolates the server wins over the policy.
     private func scratchOptions(_ isolation: DrillIsolation) -> ScratchServer.Options {
         var options = ScratchServer.Options()
-        options.configuration = ["max_wal_size": "4GB", "autovacuum": "off"]
+        options.configuration = Self.serverSettings
         options.configuration.merge(policy.target.overrides) { _, given in given }
         options.configuration.merge(isolation.configuration) { _, isolating in isolating }
         return options
@@ -156,6 +176,8 @@ package struct DrillRun: Sendable {
         request.backup = entry.id.text
         request.databases = policy.source.databases
         request.bin = settings.policy.cluster.bin
+        // The scratch server has no other, and where data lies is nothing that a drill proves.
+        request.tablespace = "pg_default"
         request.jobs = settings.policy.jobs
         request.spoolDirectory = scratchParent
         let restore = LogicalRestore(
@@ -165,6 +187,7 @@ package struct DrillRun: Sendable {
         let start = journal.elapsed
         do {
             let result = try await restore.run(prepared)
+            journal.remarks = result.warnings
             journal.add(result.phases, from: start, bytes: prepared.plan.databases.reduce(0) { $0 + $1.contentBytes })
             await prepared.close()
         } catch {

@@ -18,13 +18,26 @@ struct HTTPProbe: Sendable {
         return "\(path[..<scheme.upperBound])\(rest[start...])"
     }
 
+    /// The status of the first answer: a redirect is not followed, as the page it leads to may be well when what was
+    /// asked is not.
     func status() async throws -> Int {
+        let limit = TimeAmount.nanoseconds(Int64(timeout.seconds * 1e9))
+        var configuration = HTTPClient.Configuration(
+            redirectConfiguration: .disallow, timeout: .init(connect: limit, read: limit))
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         var request = HTTPClientRequest(url: url)
         request.headers.add(name: "user-agent", value: "apex-backup/\(ToolVersion.text)")
+        let answer: Result<Int, any Error>
         do {
-            let response = try await HTTPClient.shared.execute(
-                request, timeout: .nanoseconds(Int64(timeout.seconds * 1e9)))
-            return Int(response.status.code)
+            answer = .success(Int(try await client.execute(request, timeout: limit).status.code))
+        } catch {
+            answer = .failure(error)
+        }
+        // What was asked is answered; a connection that does not close in order takes nothing back.
+        _ = try? await client.shutdown()
+        do {
+            return try answer.get()
         } catch is CancellationError {
             throw CancellationError()
         } catch {

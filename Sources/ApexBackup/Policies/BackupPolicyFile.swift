@@ -111,8 +111,16 @@ package enum BackupPolicyFile {
 
     private static func read(_ backup: YAMLMapping, into policy: inout BackupPolicy) throws(BackupError) {
         if let logical = backup["logical"] { policy.logical = try self.logical(logical) }
-        if let physical = backup["physical"] { policy.physical = try self.physical(physical) }
-        if let jobs = backup["jobs"], try jobs.scalar().text != "auto" { policy.jobs = try jobs.integer(in: 1...16) }
+        if let physical = backup["physical"] {
+            guard try self.physical(physical) == policy.physical else {
+                throw physical.unsupported(
+                    "a setting of physical backups ('\(physical.path)')",
+                    remedy: "Leave it out: backups are logical, and backup.logical shapes them.")
+            }
+        }
+        if let jobs = backup["jobs"], try jobs.scalar().text != "auto" {
+            policy.jobs = try jobs.integer(in: BackupPolicy.possibleJobs)
+        }
         if let memory = backup["memory"], try memory.scalar().text != "auto" {
             policy.memory = try memory.byteCount(atLeast: 32 << 20)
         }
@@ -164,10 +172,10 @@ package enum BackupPolicyFile {
 
     private static func compression(_ value: YAMLValue) throws(BackupError) -> Compression {
         let text = try value.string()
-        guard let compression = Compression(parsing: text), compression != .none else {
+        guard let compression = Compression(parsing: text) else {
             throw value.error(
                 "'\(value.path)' can not be '\(text)'",
-                remedy: "Write gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19.")
+                remedy: "Write none, gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19.")
         }
         return compression
     }
@@ -193,7 +201,12 @@ package enum BackupPolicyFile {
             weekly: try number("weekly", from: 0) ?? base.weekly,
             monthly: try number("monthly", from: 0) ?? base.monthly,
             yearly: try number("yearly", from: 0) ?? base.yearly)
-        if let window = mapping["window"] { policy.retentionWindow = try window.duration() }
+        if let window = mapping["window"], try window.duration() != policy.retentionWindow {
+            throw window.unsupported(
+                "a window of physical backups ('\(window.path)')",
+                remedy:
+                    "Leave it out: logical backups are kept by days and numbers, and lead back to their own moments.")
+        }
         if let after = mapping["after_backup"] { policy.prunesAfterBackup = try after.boolean() }
     }
 

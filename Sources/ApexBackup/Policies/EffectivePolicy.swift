@@ -68,6 +68,16 @@ package struct EffectivePolicy: Sendable {
         return try ConnectionSettings(parsing: text)
     }
 
+    /// What a failure now would cost beside the policy's objectives, by the backups that there are.
+    package func standing(of entries: [CatalogueEntry]) -> [String] {
+        let undamaged = entries.filter { $0.manifest != nil && $0.failedVerification == nil }
+        let restores = entries.flatMap(\.facts).filter { $0.kind == .restored && $0.succeeded && $0.partial != true }
+        return policy.objectives.standing(
+            recoveryPoint: undamaged.compactMap { $0.manifest?.recoveryPoint }.max(),
+            lastRestore: restores.max { $0.at < $1.at }?.seconds.map { .seconds($0) },
+            at: environment.clocks.wall())
+    }
+
     /// The place named by `restore.into`, for a restore that names none.
     package func restorePlace() throws(BackupError) -> String? {
         switch policy.restoreInto {

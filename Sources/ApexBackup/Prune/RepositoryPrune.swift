@@ -44,9 +44,13 @@ package struct RepositoryPrune: Sendable {
     package func plan() throws(BackupError) -> Plan {
         try repository.requireRegistration()
         let entries = try Catalogue(repository).entries()
+        let runs = try RunLog(repository: repository).entries()
         let now = repository.environment.clocks.wall()
         let candidates = entries.compactMap(Self.candidate)
-        if !trustsClock, let refusal = clockRefusal(candidates, now: now) { throw refusal }
+        let history = ClockGuard.History(
+            backups: candidates.map(\.startedAt), runs: runs.compactMap { $0.start?.at },
+            believedUntil: Self.lastPrune(among: runs, until: now))
+        if !trustsClock, let refusal = ClockGuard.refusal(now: now, history: history) { throw refusal }
         for entry in entries {
             if case .unreadable(let error) = entry.content {
                 repository.environment.warn("\(error.message) It is kept: what it holds is not known.")
@@ -56,38 +60,41 @@ package struct RepositoryPrune: Sendable {
             retention: policy.plan(for: candidates, at: now),
             unfinished: entries.filter { $0.isTombstoned }.map(\.id),
             leftovers: try leftovers(among: entries, now: now),
-            oldRuns: try oldRuns(now: now))
+            oldRuns: oldRuns(among: runs, now: now))
     }
 
     /// Plans and carries the plan out as a recorded run; a refusal is recorded too.
     package func recorded() async throws -> (plan: Plan, result: Result) {
-        try await RunLog(repository: repository).recorded(.prune, settings: "\(policy)") { _ in
+        try await RunLog(repository: repository).recorded(.prune, settings: "\(policy)") { run in
             let plan = try plan()
-            return (plan, try await apply(plan))
+            return (plan, try await apply(plan, as: run))
         }
     }
 
-    /// Carries the plan out.
-    package func apply(_ plan: Plan) async throws -> Result {
+    /// Carries the plan out, as the recorded run `run`.
+    package func apply(_ plan: Plan, as run: RunID) async throws -> Result {
         var result = Result()
         for expired in plan.retention.expired {
-            try Task.checkCancellation()
+            try Task.checkNotCancelled()
+            try requireUnchanged(plan)
             // Somebody may have held it since the plan was made.
             guard let entry = try Catalogue(repository).entry(expired.candidate.id), entry.isRemovable else { continue }
             let fact = BackupFact(
-                kind: .tombstone, at: repository.environment.clocks.wall(), reason: expired.reason)
+                kind: .tombstone, at: repository.environment.clocks.wall(), run: run, reason: expired.reason)
             try repository.record(fact, of: expired.candidate.id)
+            if try yieldsToHold(expired.candidate.id) { continue }
             result.bytes += try remove(expired.candidate.id)
             result.removed.append(expired.candidate.id)
         }
         for id in plan.unfinished {
             try Task.checkNotCancelled()
+            if try yieldsToHold(id) { continue }
             result.bytes += try remove(id)
             result.removed.append(id)
         }
         for id in plan.leftovers {
             try Task.checkNotCancelled()
-            if let bytes = try await giveUp(id) {
+            if let bytes = try await giveUp(id, by: run) {
                 result.givenUp.append(id)
                 result.bytes += bytes
             } else {
@@ -108,15 +115,47 @@ package struct RepositoryPrune: Sendable {
             holdReason: entry.hold?.reason ?? entry.unreadableFact.map { "a fact is unreadable: \($0.message)" })
     }
 
-    /// A clock that is ahead may have stamped the newest backups too: each gap between two is judged like the last one.
-    private func clockRefusal(_ candidates: [RetentionCandidate], now: Timestamp) -> BackupError? {
-        let starts = candidates.map(\.startedAt).sorted()
-        let median = ClockGuard.medianInterval(of: starts)
-        if let refusal = ClockGuard.refusal(now: now, newest: starts.last, medianInterval: median) { return refusal }
-        guard starts.count >= 3 else { return nil }
-        let earlier = ClockGuard.medianInterval(of: starts.dropLast())
-        return ClockGuard.refusal(
-            now: starts[starts.count - 1], newest: starts[starts.count - 2], medianInterval: earlier)
+    /// When the last prune began that was carried out to its end.
+    private static func lastPrune(among runs: [RunLog.Entry], until now: Timestamp) -> Timestamp? {
+        runs.filter { $0.state == .succeeded && $0.start?.operation == .prune }.compactMap { $0.start?.at }
+            .filter { $0 <= now }.max()
+    }
+
+    /// Refuses to go on when a backup because of which others may go is gone or damaged since the plan was made.
+    private func requireUnchanged(_ plan: Plan) throws(BackupError) {
+        for kept in plan.retention.kept where kept.reasons.contains(where: \.letsOthersGo) {
+            let id = kept.candidate.id
+            let now = try Catalogue(repository).entry(id).flatMap(Self.candidate)
+            let isAsPlanned =
+                now.map { $0.isDamaged == kept.candidate.isDamaged && $0.isVerified == kept.candidate.isVerified }
+                ?? false
+            guard isAsPlanned || (now?.isVerified ?? false) else {
+                throw BackupError(
+                    .pruneRefused, "Backup \(id), which was to stay, changed while others were removed because of it.",
+                    reason: now == nil ? "it is gone" : "a verification found it damaged",
+                    remedy: "Repeat the command: it plans anew.", unchanged: "No more backups were removed.")
+            }
+        }
+    }
+
+    /// Takes the tombstone of a backup back if somebody held it at the same time and nothing of it is gone yet.
+    ///
+    /// A hold is recorded and then looks for a tombstone, a tombstone is recorded and then looks for a hold: one of
+    /// them sees the other.
+    private func yieldsToHold(_ id: RunID) throws(BackupError) -> Bool {
+        guard let entry = try Catalogue(repository).entry(id), entry.hold != nil,
+            case .committed(let manifest) = entry.content
+        else { return false }
+        for volume in manifest.artefacts.flatMap(\.volumes) {
+            guard let key = repository.layout.volume(volume.name, of: id), try repository.storage.info(key) != nil
+            else { return false }
+        }
+        let facts = repository.layout.facts(id)
+        for name in try repository.storage.children(of: facts) where name.contains("-tombstone-") {
+            try repository.storage.remove(facts.appending(name))
+        }
+        repository.environment.warn("Backup \(id) was held while it was to be removed, and stays.")
+        return true
     }
 
     /// Runs without a commit, and runs given up of which more is left than the mark that must outlive them for a while.
@@ -160,15 +199,14 @@ package struct RepositoryPrune: Sendable {
     }
 
     /// Gives up a run that certainly no longer runs; returns the bytes removed, or `nil` when it still runs.
-    private func giveUp(_ id: RunID) async throws -> Int64? {
+    private func giveUp(_ id: RunID, by run: RunID) async throws -> Int64? {
         let catalogue = Catalogue(repository)
         if case nil = try catalogue.document(of: id) {
             let running = try repository.get(RunningBackup.self, at: repository.layout.running(id))
-            let lease = Lease(repository: repository, kind: .logical, epoch: running?.leaseEpoch ?? 0)
+            let lease = Lease(repository: repository, kind: running?.kind ?? .logical, epoch: running?.leaseEpoch ?? 0)
             if running != nil, try await lease.observe() == .alive { return nil }
             let mark = AbortedRun(
-                at: repository.environment.clocks.wall(), by: repository.environment.makeRunID(),
-                reason: "its lease had no heartbeat")
+                at: repository.environment.clocks.wall(), by: run, reason: "its lease had no heartbeat")
             _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(id))
         }
         guard case .aborted(let mark) = try catalogue.document(of: id) else { return nil }
@@ -179,8 +217,8 @@ package struct RepositoryPrune: Sendable {
         return bytes
     }
 
-    private func oldRuns(now: Timestamp) throws(BackupError) -> [RunID] {
-        try RunLog(repository: repository).entries().filter { entry in
+    private func oldRuns(among runs: [RunLog.Entry], now: Timestamp) -> [RunID] {
+        runs.filter { entry in
             guard let at = entry.start?.at else { return false }
             return now.since(at) > Self.recordsKept && entry.state != .running
         }.map(\.id)
@@ -189,5 +227,15 @@ package struct RepositoryPrune: Sendable {
     private func removeRecord(_ id: RunID) throws(BackupError) {
         try repository.storage.remove(repository.layout.runEnd(id))
         try repository.storage.remove(repository.layout.runStart(id))
+    }
+}
+
+extension KeepReason {
+    /// Whether older backups may go because this one stays.
+    fileprivate var letsOthersGo: Bool {
+        switch self {
+        case .newestVerified, .newestUndamaged, .minimum: true
+        case .held, .recent, .counted, .slot, .noRule: false
+        }
     }
 }

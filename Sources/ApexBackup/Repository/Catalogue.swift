@@ -22,6 +22,13 @@ package struct CatalogueEntry: Sendable {
     /// The first fact that cannot be read: what it says, a hold perhaps, is not known.
     package var unreadableFact: BackupError?
 
+    package init(id: RunID, content: Content, facts: [BackupFact], unreadableFact: BackupError? = nil) {
+        self.id = id
+        self.content = content
+        self.facts = facts
+        self.unreadableFact = unreadableFact
+    }
+
     package var manifest: BackupManifest? {
         if case .committed(let manifest) = content, !isTombstoned { manifest } else { nil }
     }
@@ -64,6 +71,17 @@ package struct Catalogue: Sendable {
             if let entry = try entry(id) { entries.append(entry) }
         }
         return entries
+    }
+
+    /// The newest committed backup of a kind, or of any; older ones are not read.
+    package func newestBackup(kind: BackupKind? = nil) throws(BackupError) -> CatalogueEntry? {
+        for name in try repository.storage.children(of: repository.layout.backups).reversed() {
+            guard let id = RunID(parsing: name), let entry = try entry(id), let manifest = entry.manifest,
+                kind == nil || manifest.kind == kind
+            else { continue }
+            return entry
+        }
+        return nil
     }
 
     /// The committed backups, oldest first.
@@ -164,6 +182,8 @@ package struct Catalogue: Sendable {
                 "it is a manifest of the cluster '\(manifest.cluster)'"
             } else if let name = manifest.artefacts.lazy.compactMap(\.foreignName).first {
                 "it names '\(name)', which is no file of this backup"
+            } else if !manifest.hasPossibleNumbers {
+                "its sizes or durations cannot be"
             } else {
                 nil
             }
@@ -200,6 +220,11 @@ package struct Catalogue: Sendable {
         var artefacts = manifest.artefacts
         for line in try StoredArtefact(list, of: manifest.id, in: repository).lines() {
             let entry = try RepositoryJSON.decodePlain(DatabaseLine.self, from: line, name: list.name)
+            if !entry.artefact.hasPossibleNumbers {
+                throw BackupError(
+                    .objectDamaged, "The object '\(list.name)' of backup \(manifest.id) names sizes that cannot be.",
+                    remedy: "Use another backup.", unchanged: "Nothing was changed.")
+            }
             if let name = entry.artefact.foreignName {
                 throw BackupError(
                     .objectDamaged, "The object '\(list.name)' of backup \(manifest.id) names '\(name)'.",

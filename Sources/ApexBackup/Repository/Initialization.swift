@@ -34,13 +34,14 @@ package struct Initialization: Sendable {
         self.bin = bin
     }
 
+    /// The server is asked first: where it cannot be, nothing is made.
     package func run() async throws -> Outcome {
-        let (repository, isNew) = try Repository.create(storage, layout: layout, environment: environment)
         let session = try await PostgresSession.connect(
             connection, applicationName: "apex-backup init", timeout: DumpSource.connectTimeout)
         do {
-            try await session.requireDirectConnection()
             let facts = try await session.serverFacts()
+            try DumpSource.requireSupported(facts)
+            let (repository, isNew) = try Repository.create(storage, layout: layout, environment: environment)
             let isFirst = try repository.incarnations().isEmpty
             if recordsNewIncarnation || isFirst {
                 try repository.recordIncarnation(
@@ -66,12 +67,12 @@ package struct Initialization: Sendable {
         var needs: [String] = []
         let rights = try await session.query(
             """
-            SELECT quote_ident(rolname) AS role, rolbypassrls AS bypasses_row_security,
+            SELECT rolbypassrls AS bypasses_row_security,
                 pg_has_role(oid, 'pg_read_all_data', 'USAGE') AS reads_all_data,
                 current_setting('lo_compat_privileges') = 'on' AS reads_large_objects
             FROM pg_catalog.pg_roles WHERE rolname = current_user
             """)
-        let role = rights.value(0, "role") ?? "CURRENT_USER"
+        let role = try await DumpRight.role(of: session)
         func lacks(_ right: String) -> Bool { !facts.isSuperuser && rights.value(0, right) != "t" }
         if !facts.canReadRolePasswords {
             needs.append(
@@ -79,18 +80,23 @@ package struct Initialization: Sendable {
                     + "a superuser, or: GRANT SELECT ON pg_authid TO \(role);")
         }
         if lacks("reads_all_data") {
-            needs.append("Tables and sequences of others cannot be read: GRANT pg_read_all_data TO \(role);")
+            needs.append("Tables and sequences of others cannot be read: \(DumpRight.allData.grant(to: role))")
         }
         if lacks("bypasses_row_security") {
             needs.append(
-                "A table with row security makes the backup of its database fail: ALTER ROLE \(role) BYPASSRLS;")
+                "A table with row security is refused: \(DumpRight.rowSecurity.grant(to: role))")
         }
         if lacks("reads_large_objects") {
             needs.append(
-                "Large objects of others cannot be read, which pg_read_all_data does not change, and one makes the "
-                    + "backup of its database fail: GRANT SELECT ON LARGE OBJECT oid TO \(role); for each, in its "
-                    + "database; or for all, and for writing too: ALTER ROLE \(role) SET lo_compat_privileges = on;")
+                "Large objects of others cannot be read, which pg_read_all_data does not change, and are refused: "
+                    + DumpRight.largeObjects.grant(to: role))
         }
+        for database in try await session.databases() where database.sizeBytes == nil {
+            let name = quoteIdentifier(database.name)
+            needs.append(
+                "The database '\(database.name)' cannot be read: GRANT CONNECT ON DATABASE \(name) TO \(role);")
+        }
+        if !facts.isSuperuser { needs.append("Subscriptions are left out: only a superuser can dump them.") }
         return needs
     }
 

@@ -59,13 +59,17 @@ package struct Lease: Sendable {
             return .free
         }
         guard try Self.newestEpoch(of: kind, in: repository) == epoch else { return .stale }
-        let patience = max(repository.environment.leaseExpiry, .seconds(holder.expirySeconds))
+        let patience = max(repository.environment.leaseExpiry, .seconds(min(holder.expirySeconds, 86_400)))
         repository.environment.note(
             "run \(holder.run) on \(holder.host) has not released its lease; watching for its heartbeat for up to "
                 + DurationText.format(patience))
-        let start = clocks.monotonic()
-        while clocks.monotonic() - start < patience {
-            try await clocks.sleep(patience / 60)
+        let pause = patience / 60
+        var watched = Duration.zero
+        while watched < patience {
+            let start = clocks.monotonic()
+            try await clocks.sleep(pause)
+            // Time in which this host stood still, and perhaps the holder's with it, does not count.
+            watched += min(clocks.monotonic() - start, pause * 2)
             let now = try marks()
             if now.contains(Self.released) { return .free }
             if now.contains(where: { !first.contains($0) }) { return .alive }
@@ -73,13 +77,16 @@ package struct Lease: Sendable {
         return .stale
     }
 
-    /// Puts heartbeats until cancelled; throws when another run has taken over.
-    package func keepAlive() async throws {
+    /// Puts heartbeats until cancelled; throws when another run has taken over, or prune has given up `run`.
+    package func keepAlive(for run: RunID) async throws {
         let environment = repository.environment
         var beat = 0
         while true {
             try await environment.clocks.sleep(environment.leaseExpiry / 4)
             try requireHeld()
+            if case .aborted(let mark) = try Catalogue(repository).document(of: run) {
+                throw LogicalBackup.givenUp(run, by: mark)
+            }
             beat += 1
             _ = try repository.put(Mark(at: environment.clocks.wall()), at: beatKey(beat))
             if beat > 2 { try repository.storage.remove(beatKey(beat - 2)) }
@@ -163,7 +170,7 @@ extension Repository {
         let lease = try await Lease.acquire(kind, for: run, in: self)
         let result = await withTaskGroup(of: Result<Value?, any Error>.self) { group in
             group.addTask { await Result { try await body(lease) } }
-            group.addTask { await Result { try await lease.keepAlive() }.map { nil } }
+            group.addTask { await Result { try await lease.keepAlive(for: run) }.map { nil } }
             var first: (any Error)?
             for await result in group {
                 group.cancelAll()

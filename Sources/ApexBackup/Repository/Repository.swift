@@ -126,11 +126,22 @@ package struct Repository: Sendable {
 
     /// Puts a JSON object under a name that nothing has yet; tells whether it was this one that got it.
     package func put(_ value: some Encodable, at key: ObjectKey) throws(BackupError) -> PutOutcome {
-        try storage.putIfAbsent(key, try RepositoryJSON.encode(value))
+        let bytes = try RepositoryJSON.encode(value)
+        guard bytes.count <= Self.largestJSON else {
+            throw BackupError(
+                .storageFailed, "The object '\(key)' would have \(formatBytes(Int64(bytes.count))).",
+                reason: "no object of this kind above \(formatBytes(Int64(Self.largestJSON))) can be read back",
+                remedy: "Report this: such an object is not expected.", unchanged: "It was not written.")
+        }
+        return try storage.putIfAbsent(key, bytes)
     }
 
-    /// Records a fact about a backup.
+    /// Records a fact about a backup, as the last one: also when this host's clock is behind that of the one before.
     package func record(_ fact: BackupFact, of id: RunID) throws(BackupError) {
+        var fact = fact
+        if let last = try Catalogue(self).entry(id)?.facts.last?.at, fact.at <= last {
+            fact.at = last.advanced(by: .microseconds(1))
+        }
         while try put(fact, at: layout.fact(id, fact, chance: environment.chance())) == .present {}
     }
 }

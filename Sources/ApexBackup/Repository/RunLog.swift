@@ -26,12 +26,15 @@ package struct RunLog: Sendable {
     ) async throws -> Value {
         try repository.requireRegistration()
         let environment = repository.environment
-        let id = environment.makeRunID()
-        let start = RunStart(
-            id: id, operation: operation, kind: kind, at: environment.clocks.wall(), host: environment.host,
-            process: environment.process, toolVersion: environment.toolVersion,
-            settings: SHA256.digest(of: Array(settings.utf8).span))
-        try write(start, at: repository.layout.runStart(id), duty: duty)
+        let digest = SHA256.digest(of: Array(settings.utf8).span)
+        var id: RunID
+        repeat {
+            id = environment.makeRunID()
+        } while try write(
+            RunStart(
+                id: id, operation: operation, kind: kind, at: environment.clocks.wall(), host: environment.host,
+                process: environment.process, toolVersion: environment.toolVersion, settings: digest),
+            at: repository.layout.runStart(id), duty: duty) == .present
         let began = environment.clocks.monotonic()
         do {
             let value = try await body(id)
@@ -43,7 +46,9 @@ package struct RunLog: Sendable {
             let result: RunEnd.Result =
                 switch known.code {
                 case .interrupted: .interrupted
-                case .leaseHeld, .pruneRefused, .clockImplausible, .toolTooOld, .wrongCluster: .refused
+                case .leaseHeld, .pruneRefused, .clockImplausible, .toolTooOld, .toolMissing, .wrongCluster,
+                    .pooledConnection, .serverUnsupported, .settings, .usage:
+                    .refused
                 default: .failed
                 }
             try write(end(result, error: known, since: began), at: repository.layout.runEnd(id), duty: .bestEffort)
@@ -71,11 +76,14 @@ package struct RunLog: Sendable {
             seconds: (clocks.monotonic() - began).seconds)
     }
 
-    private func write(_ record: some Encodable, at key: ObjectKey, duty: Duty) throws(BackupError) {
+    /// Returns what became of the record; one that need not be written and could not be counts as stored.
+    @discardableResult
+    private func write(_ record: some Encodable, at key: ObjectKey, duty: Duty) throws(BackupError) -> PutOutcome {
         do {
-            _ = try repository.put(record, at: key)
+            return try repository.put(record, at: key)
         } catch  where duty == .bestEffort {
             repository.environment.warn("The run record '\(key)' could not be written: \(error.message)")
+            return .stored
         }
     }
 
@@ -89,6 +97,7 @@ package struct RunLog: Sendable {
         package var state: State
         package var start: RunStart?
         package var end: RunEnd?
+        /// What there is to say of a run that did not end.
         package var problem: String?
     }
 
@@ -102,7 +111,7 @@ package struct RunLog: Sendable {
             do {
                 let start = try repository.get(RunStart.self, at: repository.layout.runStart(id))
                 let end = try repository.get(RunEnd.self, at: repository.layout.runEnd(id))
-                entries.append(Entry(id: id, state: try state(of: start, end), start: start, end: end))
+                entries.append(try entry(id, start, end))
             } catch  where error.code == .objectDamaged {
                 entries.append(Entry(id: id, state: .unreadable, problem: error.message))
             }
@@ -110,14 +119,21 @@ package struct RunLog: Sendable {
         return entries.sorted { $0.id < $1.id }
     }
 
-    private func state(of start: RunStart?, _ end: RunEnd?) throws(BackupError) -> Entry.State {
+    private func entry(_ id: RunID, _ start: RunStart?, _ end: RunEnd?) throws(BackupError) -> Entry {
+        var entry = Entry(id: id, state: .running, start: start, end: end)
         switch end?.result {
-        case .succeeded: .succeeded
-        case .failed: .failed
-        case .interrupted: .interrupted
-        case .refused: .refused
-        case nil: try start.map(isGone) ?? true ? .interrupted : .running
+        case .succeeded: entry.state = .succeeded
+        case .failed: entry.state = .failed
+        case .interrupted: entry.state = .interrupted
+        case .refused: entry.state = .refused
+        case nil where try start.map(isGone) ?? true:
+            entry.state = .interrupted
+            entry.problem = "it did not record its end: it was killed, or its host stopped"
+        case nil where start?.host != repository.environment.host:
+            entry.problem = "it has not recorded its end; on its host it may be running, or have been killed"
+        case nil: break
         }
+        return entry
     }
 
     /// Whether a run without an end is certainly over: its process is, or, on another host, its lease is.

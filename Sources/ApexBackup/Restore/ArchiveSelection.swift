@@ -24,6 +24,9 @@ struct ArchiveSelection: Sendable {
         entries.filter { chosen.contains($0.dumpID) }.map(\.line).joined(separator: "\n") + "\n"
     }
 
+    /// The numbers of the entries.
+    var dumpIDs: Set<Int32> { Set(chosen.compactMap { Int32(exactly: $0) }) }
+
     /// Those of `lines` whose rows are restored.
     func tables(among lines: [TableLine]) -> [TableLine] {
         let names = Set(

@@ -23,7 +23,9 @@ struct DatabaseRestore {
         var result: RestoreResult.Database
         do {
             try await phases.measure("create") {
-                try await target.create(working, like: record.properties, tablespaces: try await target.tablespaces())
+                try await target.create(
+                    working, like: record.properties,
+                    tablespace: restore.request.tablespace ?? record.properties.tablespace)
             }
             try await load(record, into: working, &phases)
             try await phases.measure("analyze") {
@@ -107,15 +109,18 @@ struct DatabaseRestore {
                 }
             }
         case (.custom, .streamed):
-            var options = options
-            if let selection {
-                try spool.write(selection.list)
-                options += ["--use-list=\(spool.path)", "--single-transaction"]
+            let feed = { (sink: any ByteSink) throws(BackupError) in
+                try stored.readContent(for: .restore, into: sink)
             }
+            guard let selection else {
+                try await phases.measure("restore") { try await program.pgRestore(name, options, from: feed) }
+                return
+            }
+            // A part may be committed before the rest of the stream was read: all of it is proved first.
+            try await phases.measure("prove") { try feed(DiscardSink()) }
+            try spool.write(selection.list)
             try await phases.measure("restore") {
-                try await program.pgRestore(name, options) { sink throws(BackupError) in
-                    try stored.readContent(for: .restore, into: sink)
-                }
+                try await program.pgRestorePart(name, list: spool.path, options, from: feed)
             }
         case (.custom, .spooled):
             try await phases.measure("fetch") { try stored.readContent(for: .restore, into: spool.makeSink()) }
@@ -153,10 +158,10 @@ struct DatabaseRestore {
             return nil
         }
         let stamp = repository.environment.clocks.wall().compact.lowercased()
-        var kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)")
+        var kept = WorkingName.fit(database.target, suffix: "\(WorkingName.keptMark)\(stamp)")
         if try await target.databaseExists(kept) {
             let chance = repository.environment.makeRunID().text.suffix(4)
-            kept = WorkingName.fit(database.target, suffix: "_before_restore_\(stamp)_\(chance)")
+            kept = WorkingName.fit(database.target, suffix: "\(WorkingName.keptMark)\(stamp)_\(chance)")
         }
         warnings += try await target.swap(
             working, into: database.target, keeping: kept, disconnecting: restore.request.disconnects)
@@ -167,6 +172,8 @@ struct DatabaseRestore {
 /// The name under which a database is restored before it gets the one that was asked for.
 enum WorkingName {
     private static let mark = "_restoring_"
+    /// What comes between the name of a replaced database and the time.
+    static let keptMark = "_before_restore_"
 
     /// A name beside the target's, within PostgreSQL's 63 bytes.
     static func make(for target: String, environment: BackupEnvironment) -> String {
@@ -179,6 +186,9 @@ enum WorkingName {
         return chance.allSatisfy(\.isHexDigit) && name == fit(target, suffix: "\(mark)\(chance)")
     }
 
+    /// How the names begin under which databases called `target` are kept.
+    static func keptPrefix(of target: String) -> String { fit(target, suffix: keptMark) }
+
     static func fit(_ base: String, suffix: String) -> String {
         var base = base
         while base.utf8.count + suffix.utf8.count > 63, !base.isEmpty { base.removeLast() }
@@ -190,8 +200,10 @@ enum WorkingName {
 struct RowComparison {
     let session: PostgresSession
 
+    /// Rows that a policy would hide from this role are an error, not a difference.
     func differences(from lines: [TableLine]) async throws -> [String] {
         var differences: [String] = []
+        try await session.execute("SET row_security = off")
         for line in lines {
             guard let table = line.table, let expected = line.rows else { continue }
             let name = "\(quoteIdentifier(line.schema)).\(quoteIdentifier(table))"

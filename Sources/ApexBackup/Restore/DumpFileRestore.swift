@@ -42,10 +42,13 @@ package struct DumpFileRestore: Sendable {
         }
         let compression = try compression()
         let format = try format(compression)
-        let target = try await TargetServer.open(connection, replacing: [database])
+        let target = try await TargetServer.open(connection, replacing: [database], clocks: environment.clocks)
         let names: [String]
+        let tools: ClientTools
         do {
             names = try await target.databaseNames()
+            tools = try await findTools(for: target, format)
+            try await TargetSuitability(target: target).requireRight(toCreate: database)
             await target.close()
         } catch {
             await target.close()
@@ -60,7 +63,26 @@ package struct DumpFileRestore: Sendable {
                 "the file has no manifest: row counts cannot be compared, and roles that it names must exist",
                 "locale and encoding of the new database are the target's defaults",
                 "this run is recorded in no repository",
-            ] + leftovers.map { "the database '\($0)' is half restored: drop it, unless another restore is running" })
+            ] + (format == .plain ? Self.warnings(of: tools) : [])
+                + leftovers.map { "the database '\($0)' is half restored: drop it, unless another restore is running" })
+    }
+
+    private static func warnings(of tools: ClientTools) -> [String] {
+        let version = tools.tools["psql"] ?? ""
+        guard !RestrictedScriptSink.isKnown(toPsql: version) else { return [] }
+        return [
+            "psql \(version) has no restricted mode: a script may run programs on this host, so restore only one that "
+                + "you trust"
+        ]
+    }
+
+    private func findTools(for target: TargetServer, _ format: DumpFormat) async throws -> ClientTools {
+        let tools = try await ClientTools.find(
+            forServer: target.facts.versionNumber, directory: bin, searchPath: environment.variables["PATH"] ?? "")
+        if format == .custom {
+            try TargetSuitability(target: target).requireKnownSettings(of: "pg_restore", major: tools.major)
+        }
+        return tools
     }
 
     private func exists(_ database: String) -> BackupError {
@@ -75,10 +97,9 @@ package struct DumpFileRestore: Sendable {
     /// Returns seconds.
     package func run(_ plan: Plan) async throws -> Double {
         let began = environment.clocks.monotonic()
-        let target = try await TargetServer.open(connection, replacing: [plan.database])
+        let target = try await TargetServer.open(connection, replacing: [plan.database], clocks: environment.clocks)
         do {
-            let tools = try await ClientTools.find(
-                forServer: target.facts.versionNumber, directory: bin, searchPath: environment.variables["PATH"] ?? "")
+            let tools = try await findTools(for: target, plan.format)
             let working = WorkingName.make(for: plan.database, environment: environment)
             do {
                 try await target.session.execute(

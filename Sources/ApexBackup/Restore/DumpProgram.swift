@@ -15,6 +15,14 @@ struct DumpProgram {
         try await load(command("pg_restore", ["--exit-on-error"] + options, database: database), from: feed)
     }
 
+    /// Loads the entries of a dump that `list` names, in one transaction; the stream is read only as far as they go.
+    func pgRestorePart(
+        _ database: String, list: String, _ options: [String], from feed: (any ByteSink) throws(BackupError) -> Void
+    ) async throws {
+        let options = ["--exit-on-error", "--single-transaction", "--use-list=\(list)"] + options
+        try await load(command("pg_restore", options, database: database), readsAll: false, from: feed)
+    }
+
     /// Loads a dump of the custom format from a file, by several jobs.
     func pgRestore(_ database: String, _ options: [String], file: String, jobs: Int) async throws {
         let command = command(
@@ -28,12 +36,7 @@ struct DumpProgram {
         let command = ChildCommand(
             "\(tools.directory)/pg_restore", arguments: ["--list", "--verbose", "--file=\(file)"],
             environment: inherited)
-        try await translated {
-            try await run(command, input: .pipe) { child in
-                let input = ClosableSink(child.takeInput(of: command))
-                do { try feed(input) } catch  where input.isClosed { return }
-            }.requireSuccess(of: command)
-        }
+        try await load(command, readsAll: false, from: feed)
     }
 
     /// Runs a script, in psql's restricted mode where psql knows it, so that a dump cannot run `\!`.
@@ -47,10 +50,20 @@ struct DumpProgram {
         }
     }
 
-    private func load(_ command: ChildCommand, from feed: (any ByteSink) throws(BackupError) -> Void) async throws {
+    /// Feeds a program and waits for its success.
+    ///
+    /// When the feed fails, the program's input stays open until the program was ended: the end of its input would tell
+    /// it that it has had all, and it would commit that.
+    private func load(
+        _ command: ChildCommand, readsAll: Bool = true, from feed: (any ByteSink) throws(BackupError) -> Void
+    ) async throws {
+        var input: ClosableSink?
+        defer { withExtendedLifetime(input) {} }
         try await translated {
             try await run(command, input: .pipe) { child in
-                try feed(child.takeInput(of: command))
+                let sink = ClosableSink(child.takeInput(of: command))
+                input = sink
+                do { try feed(sink) } catch  where sink.isClosed && !readsAll { return }
             }.requireSuccess(of: command)
         }
     }
@@ -60,7 +73,7 @@ struct DumpProgram {
             try await body()
         } catch let error as BackupError where error.code == .toolFailed {
             throw BackupError(
-                .restoreFailed, error.message, reason: error.reason,
+                .restoreFailed, error.message, reason: error.reason.map(withoutStatements),
                 remedy: "Mend what the message names on the target server, and restore again.")
         }
     }
@@ -69,6 +82,21 @@ struct DumpProgram {
         connection.command(
             "\(tools.directory)/\(tool)", arguments, database: database, variables: environment.variables)
     }
+}
+
+/// The words of pg_restore and psql without the statements they quote: those may hold passwords, of user mappings and
+/// subscriptions for example.
+func withoutStatements(_ words: String) -> String {
+    var kept: [Substring] = []
+    var isStatement = false
+    for line in words.split(separator: "\n", omittingEmptySubsequences: false) {
+        if line.hasPrefix("pg_restore:") || line.hasPrefix("psql:") { isStatement = false }
+        if ["Command was:", "LINE ", "QUERY:", "STATEMENT:", "CONTEXT:"].contains(where: line.hasPrefix) {
+            isStatement = true
+        }
+        if !isStatement { kept.append(line) }
+    }
+    return kept.joined(separator: "\n")
 }
 
 /// Remembers that its reader wanted no more.
@@ -80,7 +108,7 @@ private final class ClosableSink: ByteSink {
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
         do { try next.write(bytes) } catch {
-            isClosed = true
+            isClosed = error.code == .pipeBroken
             throw error
         }
     }

@@ -30,7 +30,7 @@ package struct LogicalRestore: Sendable {
         let tools: ClientTools
         /// The chosen tables and schemas, when not all of a database is restored.
         let selection: ArchiveSelection?
-        /// Whether the target lacks tablespaces of the backup.
+        /// Whether everything goes into one tablespace.
         let omitsTablespaces: Bool
 
         func dump(of record: DatabaseRecord, in repository: Repository) throws(BackupError) -> StoredArtefact {
@@ -63,7 +63,8 @@ package struct LogicalRestore: Sendable {
         }
         let (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
         let chosen = try RestorePlanning.choose(among: databases, request: request, into: connection.database)
-        let target = try await TargetServer.open(connection, replacing: Set(chosen.map(\.target)))
+        let target = try await TargetServer.open(
+            connection, replacing: Set(chosen.map(\.target)), clocks: repository.environment.clocks)
         do {
             return try await RestorePlanning(
                 restore: self, manifest: manifest, chosen: chosen, artefacts: artefacts, target: target,
@@ -131,18 +132,60 @@ package struct LogicalRestore: Sendable {
         }
     }
 
+    /// Plans, and carries the plan out once `accept` has let it pass, as one recorded run: a refusal has its record too.
+    package func run(accepting accept: (RestorePlan) throws -> Void) async throws -> RestoreResult {
+        try await recorded { run in
+            let prepared: Prepared
+            do { prepared = try await prepare() } catch { return try Self.refusal(error) }
+            do { try accept(prepared.plan) } catch {
+                await prepared.close()
+                return try Self.refusal(error)
+            }
+            do {
+                let result = try await carryOut(prepared, run: run)
+                await prepared.close()
+                return .success(result)
+            } catch {
+                await prepared.close()
+                throw error
+            }
+        }
+    }
+
     /// Carries the plan out as a recorded run.
     package func run(_ prepared: Prepared) async throws -> RestoreResult {
+        try await recorded { run in .success(try await carryOut(prepared, run: run)) }
+    }
+
+    private func recorded(
+        _ body: (RunID) async throws -> Result<RestoreResult, BackupError>
+    ) async throws -> RestoreResult {
         try await RunLog(repository: repository).recorded(
-            .restore, kind: .logical, settings: "\(request)", duty: .bestEffort
-        ) { run in
-            let clocks = repository.environment.clocks
-            let began = clocks.monotonic()
-            var result = try await restore(prepared)
-            result.seconds = (clocks.monotonic() - began).seconds
-            record(result, of: prepared, run: run)
-            return result
+            .restore, kind: .logical, settings: "\(request)", duty: .bestEffort,
+            judge: { outcome in
+                if case .failure(let error) = outcome { (.refused, error) } else { (.succeeded, nil) }
+            }, body
+        ).get()
+    }
+
+    /// What was asked and cannot be had, before anything was done; anything else is a failure, and thrown.
+    private static func refusal(_ error: any Error) throws -> Result<RestoreResult, BackupError> {
+        let known = RunLog.describe(error)
+        switch known.code {
+        case .usage, .settings, .backupMissing, .momentUnreachable, .targetNotEmpty, .targetUnsuitable, .toolMissing,
+            .toolTooOld:
+            return .failure(known)
+        default: throw known
         }
+    }
+
+    private func carryOut(_ prepared: Prepared, run: RunID) async throws -> RestoreResult {
+        let clocks = repository.environment.clocks
+        let began = clocks.monotonic()
+        var result = try await restore(prepared)
+        result.seconds = (clocks.monotonic() - began).seconds
+        record(result, of: prepared, run: run)
+        return result
     }
 
     private func record(_ result: RestoreResult, of prepared: Prepared, run: RunID) {

@@ -22,6 +22,8 @@ package struct RestoreRequest: Sendable {
     package var disconnects = false
     /// Whether a replaced database is dropped rather than kept under a dated name.
     package var dropsOld = false
+    /// The tablespace of the target that everything goes into; `nil` for those of the same names.
+    package var tablespace: String?
     /// Parallel jobs of pg_restore; `nil` chooses.
     package var jobs: Int?
     /// A directory with PostgreSQL's programs; `nil` searches.
@@ -69,6 +71,12 @@ package struct RestorePlan: Sendable, Codable, Hashable {
         package var snapshot: Timestamp
     }
 
+    /// A tablespace that the dumps name, and the one that takes its place.
+    package struct Tablespace: Sendable, Codable, Hashable {
+        package var source: String
+        package var target: String
+    }
+
     package var backup: RunID
     package var recoveryPoint: Timestamp
     package var ageSeconds: Double
@@ -78,13 +86,22 @@ package struct RestorePlan: Sendable, Codable, Hashable {
     package var target: String
     package var targetVersion: String
     package var sourceVersion: String
+    /// The version of the pg_dump that wrote the dumps; `nil` if it is not known.
+    package var dumpVersion: String?
     package var databases: [Database]
     package var rolesToCreate: [String]
     /// What of the backup's roles and tablespaces is not taken over, and why.
     package var skippedGlobals: [String]
+    /// Roles that the dumps name, the target lacks, and the restore does not create.
+    package var missingRoles: [String]
+    /// Tablespaces whose content goes into another one.
+    package var mappedTablespaces: [Tablespace]
     /// Whether less than the whole backup is restored.
     package var isPartial: Bool
     package var spoolBytes: Int64
+    package var spoolFreeBytes: Int64
+    /// Room where the target keeps its data; `nil` when it cannot be seen from here.
+    package var targetFreeBytes: Int64?
     package var estimatedSeconds: Double?
     /// What the operator should know; the restore works all the same.
     package var warnings: [String]

@@ -20,39 +20,56 @@ struct RestorePlanning {
         for artefact in artefacts {
             try StoredArtefact(artefact, of: manifest.id, in: repository).checkSizes()
         }
+        let suitability = TargetSuitability(target: target)
+        try suitability.requireKnownSettings(of: "pg_dump", major: dumpMajor)
         let tools = try await ClientTools.find(
             forServer: max(target.facts.versionNumber, manifest.server.versionNumber, dumpMajor * 10_000),
             directory: request.bin, searchPath: repository.environment.variables["PATH"] ?? "")
-        try await TargetSuitability(target: target).require(chosen.map(\.source), parts: isPart)
+        if chosen.contains(where: { $0.source.format == .custom }) {
+            try suitability.requireKnownSettings(of: "pg_restore", major: tools.major)
+        }
+        try await suitability.require(chosen.map(\.source), parts: isPart)
         let globals = try await planGlobals()
-        let tablespaces = try await target.tablespaces()
-        try refusePlainDumps(needing: globals?.missingTablespaces ?? [])
         var entries: [RestorePlan.Database] = []
         for (source, name) in chosen { entries.append(try await plan(source, into: name)) }
+        try await suitability.requireRights(for: entries, creating: globals?.rolesToCreate ?? [])
         let selection = try await select(for: entries, tools: tools)
         var plan = try assemble(entries, globals: globals)
+        try await addNeeds(to: &plan, globals: globals, selection: selection)
+        plan.targetFreeBytes = try await target.freeBytes()
         plan.warnings += selection?.remarks ?? []
-        plan.warnings += try await RestoreWarnings(target: target, entries: entries, repository: repository).all()
-        if globals == nil { plan.warnings += try await missingRoles() }
+        plan.warnings += try await RestoreWarnings(
+            target: target, plan: plan, isDisconnecting: request.disconnects
+        ).all()
         return LogicalRestore.Prepared(
             plan: plan, manifest: manifest, databases: chosen.map(\.source), artefacts: artefacts, globals: globals,
-            target: target, tools: tools, selection: selection,
-            omitsTablespaces: globals?.missingTablespaces.isEmpty == false
-                || tablespaces.isSubset(of: ["pg_default", "pg_global"]))
+            target: target, tools: tools, selection: selection, omitsTablespaces: request.tablespace != nil)
+    }
+
+    private func addNeeds(
+        to plan: inout RestorePlan, globals: GlobalsPlan?, selection: ArchiveSelection?
+    ) async throws {
+        let needs = try TargetNeeds(
+            target: target, globals: globals, selection: selection,
+            of: zip(chosen, plan.databases).map { chosen, entry throws(BackupError) in
+                let dump = try StoredArtefact.dump(
+                    of: chosen.source, among: artefacts, backup: manifest.id, in: repository)
+                return (chosen.source, dump, entry.action != .addTables)
+            })
+        plan.missingRoles = try await needs.missingRoles()
+        plan.mappedTablespaces = try await needs.tablespaces(into: request.tablespace)
+        for entry in plan.databases where entry.action == .addTables && request.tablespace != nil {
+            let own = try await target.tablespace(of: entry.target)
+            guard let own, own != request.tablespace else { continue }
+            throw BackupError(
+                .usage, "Parts that are added to '\(entry.target)' can only go into its own tablespace.",
+                remedy: "Say so with --tablespace \(own), or leave --tablespace out.", unchanged: "Nothing was changed."
+            )
+        }
     }
 
     /// The major version of the pg_dump that wrote the dumps; 0 if it is not known.
     private var dumpMajor: Int { Int((manifest.tools["pg_dump"] ?? "").prefix { $0.isNumber }) ?? 0 }
-
-    /// A script sets its tablespaces itself, and psql would stop there.
-    private func refusePlainDumps(needing missing: [GlobalsPlan.Tablespace]) throws(BackupError) {
-        guard !missing.isEmpty, let plain = chosen.first(where: { $0.source.format == .plain }) else { return }
-        let names = missing.map { "'\($0.name)'" }.joined(separator: ", ")
-        throw BackupError(
-            .targetUnsuitable, "The target lacks the tablespaces \(names).",
-            reason: "the dump of '\(plain.source.name)' is plain SQL, which names tablespaces itself",
-            remedy: "Create them on the target (CREATE TABLESPACE … LOCATION …).", unchanged: "Nothing was changed.")
-    }
 
     /// What of the archive belongs to the tables and schemas that were asked for.
     private func select(for entries: [RestorePlan.Database], tools: ClientTools) async throws -> ArchiveSelection? {
@@ -76,17 +93,6 @@ struct RestorePlanning {
             of: ArchiveListing(parsing: list.read(), tables: known ?? []), tables: request.tables,
             schemas: request.schemas,
             schemasThere: entry.action == .addTables ? try await target.schemas(in: name) : nil)
-    }
-
-    /// Roles that the databases name and the target lacks, when no globals can create them.
-    private func missingRoles() async throws -> [String] {
-        let named = chosen.reduce(into: Set<String>()) { $0.formUnion($1.source.properties.roles) }
-        let missing = named.subtracting(try await target.roles()).sorted()
-        guard !missing.isEmpty else { return [] }
-        return [
-            "missing on the target, and not created by this restore: the roles \(missing.joined(separator: ", ")). "
-                + "A dump that gives them objects or rights stops there"
-        ]
     }
 
     /// Which databases go where.
@@ -140,12 +146,22 @@ struct RestorePlanning {
         }
         let action = try await action(for: name)
         let jobs = source.format == .plain || isPart ? 1 : max(1, request.jobs ?? HostFacts.processorCount)
-        let free = try PosixStorage(root: request.spoolDirectory).freeBytes() ?? 0
+        let free = try spoolFreeBytes()
         let fits = free > source.contentBytes + source.contentBytes / 10
         return RestorePlan.Database(
             source: source.name, target: name, action: action, format: source.format,
             feed: jobs > 1 && fits ? .spooled : .streamed, jobs: fits ? jobs : 1, contentBytes: source.contentBytes,
             rows: source.rows, snapshot: source.snapshot.clock)
+    }
+
+    private func spoolFreeBytes() throws(BackupError) -> Int64 {
+        do { return try PosixStorage(root: request.spoolDirectory).freeBytes() ?? 0 } catch {
+            throw BackupError(
+                error.code == .repositoryMissing ? .settings : error.code,
+                "The directory for temporary files, '\(request.spoolDirectory)', cannot be used.",
+                reason: error.reason ?? error.message,
+                remedy: "Name one that is there with TMPDIR.", unchanged: "Nothing was changed.")
+        }
     }
 
     private func action(for name: String) async throws -> RestorePlan.Database.Action {
@@ -167,6 +183,14 @@ struct RestorePlanning {
     }
 
     private func requireNoSessions(in name: String) async throws {
+        let prepared = try await target.preparedTransactions(in: name)
+        guard prepared.isEmpty else {
+            throw BackupError(
+                .targetNotEmpty, "The database '\(name)' has prepared transactions, and cannot be renamed.",
+                reason: prepared.prefix(5).map { "'\($0)'" }.joined(separator: ", "),
+                remedy: "Decide each in that database: COMMIT PREPARED or ROLLBACK PREPARED.",
+                unchanged: "Nothing was changed.")
+        }
         guard !request.disconnects else { return }
         let others = try await target.sessions(in: name)
         guard others.isEmpty else { throw TargetServer.inUse(name, by: others) }
@@ -181,11 +205,14 @@ struct RestorePlanning {
             ageSeconds: now.since(manifest.recoveryPoint).seconds, moment: moment,
             momentDifferenceSeconds: moment.map { $0.since(manifest.recoveryPoint).seconds },
             target: restore.connection.redacted, targetVersion: target.facts.version,
-            sourceVersion: manifest.server.version, databases: entries, rolesToCreate: globals?.rolesToCreate ?? [],
-            skippedGlobals: (globals?.skipped ?? []).map { "\($0.label): \($0.reason)" },
+            sourceVersion: manifest.server.version, dumpVersion: manifest.tools["pg_dump"], databases: entries,
+            rolesToCreate: globals?.rolesToCreate ?? [],
+            skippedGlobals: (globals?.skipped ?? []).map { "\($0.label): \($0.reason)" }, missingRoles: [],
+            mappedTablespaces: [],
             isPartial: isPart || chosen.count < manifest.totals.databases,
             spoolBytes: entries.filter { $0.feed == .spooled }.map(\.contentBytes).max() ?? 0,
-            estimatedSeconds: try estimate(entries), warnings: warnings(entries, globals: globals))
+            spoolFreeBytes: try spoolFreeBytes(), targetFreeBytes: nil,
+            estimatedSeconds: try estimate(entries), warnings: warnings(entries))
     }
 
     /// What earlier restores of this cluster's backups took, scaled to this one's bytes.
@@ -201,7 +228,7 @@ struct RestorePlanning {
         return nil
     }
 
-    private func warnings(_ entries: [RestorePlan.Database], globals: GlobalsPlan?) -> [String] {
+    private func warnings(_ entries: [RestorePlan.Database]) -> [String] {
         var warnings: [String] = []
         if let failedVerification {
             warnings.append(
@@ -215,12 +242,7 @@ struct RestorePlanning {
             warnings.append(
                 "the dump was taken from PostgreSQL \(manifest.server.major) by pg_dump \(dumpMajor), and the target runs "
                     + "\(target.facts.major): PostgreSQL does not promise that an older server takes it. What is new in "
-                    + "\(target.facts.major + 1) to \(written) fails (for example SET transaction_timeout from 17 on), "
-                    + "and the restore stops at the first error")
-        }
-        for tablespace in globals?.missingTablespaces ?? [] {
-            warnings.append(
-                "the tablespace '\(tablespace.name)' is missing on the target: what was in it goes to the default one")
+                    + "\(target.facts.major + 1) to \(written) fails, and the restore stops at the first error")
         }
         for entry in entries where entry.feed == .streamed && entry.format == .custom && !isPart {
             warnings.append(

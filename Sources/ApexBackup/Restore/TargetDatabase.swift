@@ -3,8 +3,8 @@ import PostgresAccess
 
 /// What a restore does to databases as a whole.
 extension TargetServer {
-    /// Creates `name` as the backup's database was, on the tablespace if the target has it.
-    func create(_ name: String, like properties: DatabaseProperties, tablespaces: Set<String>) async throws {
+    /// Creates `name` as the backup's database was, on a tablespace of the target.
+    func create(_ name: String, like properties: DatabaseProperties, tablespace: String) async throws {
         var options = [
             "TEMPLATE template0", "ENCODING \(quoteLiteral(properties.encoding))",
             "LC_COLLATE \(quoteLiteral(properties.collate))", "LC_CTYPE \(quoteLiteral(properties.ctype))",
@@ -17,9 +17,7 @@ extension TargetServer {
             }
             if let rules = properties.icuRules { options.append("ICU_RULES \(quoteLiteral(rules))") }
         }
-        if properties.tablespace != "pg_default", tablespaces.contains(properties.tablespace) {
-            options.append("TABLESPACE \(quoteIdentifier(properties.tablespace))")
-        }
+        if tablespace != "pg_default" { options.append("TABLESPACE \(quoteIdentifier(tablespace))") }
         try await session.execute("CREATE DATABASE \(quoteIdentifier(name)) \(options.joined(separator: " "))")
     }
 

@@ -1,4 +1,5 @@
 import BackupModel
+import BackupStorage
 import PostgresAccess
 import Synchronization
 
@@ -12,10 +13,13 @@ struct TargetServer: Sendable {
     let user: String
     /// Databases that no session of the whole restore may be in, as they are replaced.
     private let replaced: Set<String>
+    private let clocks: Clocks
     private let ownSessions = OwnSessions()
 
     /// Connects to a database that is not among those to be replaced.
-    static func open(_ connection: ConnectionSettings, replacing names: Set<String>) async throws -> TargetServer {
+    static func open(
+        _ connection: ConnectionSettings, replacing names: Set<String>, clocks: Clocks
+    ) async throws -> TargetServer {
         let session = try await maintenanceSession(connection, avoiding: names)
         do {
             try await session.requireDirectConnection()
@@ -26,7 +30,8 @@ struct TargetServer: Sendable {
                     .targetUnsuitable, "The target \(connection.redacted) is a standby: it cannot be written.",
                     remedy: "Name its primary, or another server.", unchanged: "Nothing was changed.")
             }
-            return TargetServer(connection: connection, session: session, facts: facts, user: user, replaced: names)
+            return TargetServer(
+                connection: connection, session: session, facts: facts, user: user, replaced: names, clocks: clocks)
         } catch {
             await session.close()
             throw error
@@ -41,7 +46,7 @@ struct TargetServer: Sendable {
                 throw BackupError(.serverRefused, "'postgres' is to be replaced.", remedy: "Use template1.")
             }
             return try await connect(connection.with(database: "postgres"))
-        } catch let error as BackupError where error.code == .serverRefused {
+        } catch let error as BackupError where error.code == .serverRefused || error.code == .permissionDenied {
             return try await connect(connection.with(database: "template1"))
         }
     }
@@ -91,13 +96,13 @@ struct TargetServer: Sendable {
     }
 
     private func freshSession() async throws -> PostgresSession {
-        let deadline = ContinuousClock.now + .seconds(15)
+        let deadline = clocks.monotonic() + .seconds(15)
         while true {
             do {
                 return try await Self.maintenanceSession(connection, avoiding: replaced)
             } catch {
-                guard ContinuousClock.now < deadline else { throw error }
-                try await Task.sleep(for: .milliseconds(200))
+                guard clocks.monotonic() < deadline else { throw error }
+                try await clocks.sleep(.milliseconds(200))
             }
         }
     }
@@ -147,25 +152,43 @@ extension TargetServer {
         }
     }
 
-    /// Sessions of others that stay in the database: `application (user, address)`.
+    /// Sessions of others that stay in the database: `application (user, address)`; autovacuum gives way by itself.
     ///
+    /// Senders and workers of replication and of extensions are sessions too.
     /// A server process outlives its connection by a moment: those of others are given two seconds, and those of this
     /// restore, which are on their way out, five.
     func sessions(in database: String) async throws -> [String] {
-        let start = ContinuousClock.now
+        let start = clocks.monotonic()
         while true {
             let present = try await session.query(
                 """
-                SELECT coalesce(nullif(application_name, ''), 'unnamed'), usename, coalesce(client_addr::text, 'local'),
+                SELECT coalesce(nullif(application_name, ''), backend_type, 'unnamed'), usename,
+                    coalesce(client_addr::text, 'local'),
                     pid::text = ANY (string_to_array($2, ','))
-                FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+                FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()
+                    AND usesysid IS NOT NULL AND backend_type IS DISTINCT FROM 'parallel worker'
                 """, [database, ownSessions.list]
             ).rows
             let others = present.filter { $0[3] == "f" }.map { "\($0[0] ?? "") (\($0[1] ?? ""), \($0[2] ?? ""))" }
             let limit: Duration = others.isEmpty ? .seconds(5) : .seconds(2)
-            guard !present.isEmpty, ContinuousClock.now - start < limit else { return others }
+            guard !present.isEmpty, clocks.monotonic() - start < limit else { return others }
             _ = try await session.query("SELECT pg_sleep(0.05)")
         }
+    }
+
+    /// Names of transactions that were prepared in the database, which can be neither renamed nor disconnected.
+    func preparedTransactions(in database: String) async throws -> [String] {
+        try await session.query(
+            "SELECT gid FROM pg_prepared_xacts WHERE database = $1 ORDER BY 1", [database]
+        ).rows.compactMap { $0[0] }
+    }
+
+    func subscriptions(in database: String) async throws -> [String] {
+        try await session.query(
+            """
+            SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = $1) ORDER BY 1
+            """, [database]
+        ).rows.compactMap { $0[0] }
     }
 
     func logicalSlots(in database: String) async throws -> [String] {
@@ -182,6 +205,14 @@ extension TargetServer {
         Set(try await session.query("SELECT spcname FROM pg_tablespace").rows.compactMap { $0[0] })
     }
 
+    /// The tablespace of a database.
+    func tablespace(of database: String) async throws -> String? {
+        try await session.query(
+            "SELECT spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname = $1",
+            [database]
+        ).firstValue
+    }
+
     func schemas(in database: String) async throws -> Set<String> {
         try await withSession(in: database) { session in
             Set(try await session.query("SELECT nspname FROM pg_namespace").rows.compactMap { $0[0] })
@@ -190,6 +221,17 @@ extension TargetServer {
 
     func availableExtensions() async throws -> Set<String> {
         Set(try await session.query("SELECT name FROM pg_available_extensions").rows.compactMap { $0[0] })
+    }
+
+    /// Room in the file system of the data directory, when it can be seen: through a Unix socket the server is here.
+    func freeBytes() async throws -> Int64? {
+        let row = try await session.query(
+            """
+            SELECT current_setting('data_directory') WHERE inet_server_addr() IS NULL
+                AND pg_has_role('pg_read_all_settings', 'USAGE')
+            """)
+        guard let directory = row.firstValue else { return nil }
+        do { return try PosixStorage(root: directory).freeBytes() } catch { return nil }
     }
 
     /// Whether the server was built with ICU.

@@ -11,6 +11,58 @@ struct TargetSuitability {
         for database in databases { try await requireLocale(of: database) }
     }
 
+    /// From 17 on, pg_dump and pg_restore set a parameter that older servers do not know, and stop at their refusal.
+    ///
+    /// `writer` is the program that writes the statements, and its major version.
+    func requireKnownSettings(of writer: String, major: Int) throws(BackupError) {
+        guard major >= 17, target.facts.major < 17 else { return }
+        throw BackupError(
+            .targetUnsuitable, "\(writer) \(major) cannot restore into the target, PostgreSQL \(target.facts.version).",
+            reason: "it sets transaction_timeout, which servers know from 17 on, and everything that is new in "
+                + "\(target.facts.major + 1) to \(major) would fail as well",
+            remedy: writer == "pg_dump"
+                ? "Restore into a server of PostgreSQL \(major) or newer."
+                : "Install the programs of PostgreSQL \(target.facts.major), or name their directory as cluster.bin.",
+            unchanged: "Nothing was changed.")
+    }
+
+    /// The rights without which the restore would fail in the middle.
+    func requireRights(for entries: [RestorePlan.Database], creating roles: [String]) async throws {
+        guard !target.facts.isSuperuser else { return }
+        if let first = entries.first(where: { $0.action != .addTables }) {
+            try await requireRight(toCreate: first.target)
+        }
+        if !roles.isEmpty, try await !has("rolcreaterole") {
+            throw lacking(
+                "create roles", "the target lacks \(roles.map { "'\($0)'" }.joined(separator: ", "))", "CREATEROLE")
+        }
+        for entry in entries where entry.action == .swap || entry.action == .replaceEmpty {
+            let owns = try await target.session.query(
+                "SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = $1", [entry.target])
+            guard owns.firstValue == "f" else { continue }
+            throw lacking("rename '\(entry.target)'", "only its owner may", nil)
+        }
+    }
+
+    func requireRight(toCreate database: String) async throws {
+        if target.facts.isSuperuser { return }
+        guard try await !has("rolcreatedb") else { return }
+        throw lacking("create databases", "'\(database)' is to be made", "CREATEDB")
+    }
+
+    private func has(_ attribute: String) async throws -> Bool {
+        try await target.session.query("SELECT \(attribute) FROM pg_roles WHERE rolname = current_user").firstValue
+            == "t"
+    }
+
+    private func lacking(_ what: String, _ reason: String, _ attribute: String?) -> BackupError {
+        BackupError(
+            .permissionDenied, "The role '\(target.user)' may not \(what) on \(target.connection.redacted).",
+            reason: reason,
+            remedy: attribute.map { "Give it the right (ALTER ROLE … \($0)), or restore as a superuser." }
+                ?? "Restore as its owner or as a superuser.", unchanged: "Nothing was changed.")
+    }
+
     private func requireExtensions(of databases: [DatabaseRecord]) async throws {
         let available = try await target.availableExtensions()
         let missing = Set(databases.flatMap { $0.extensions.map(\.name) }).subtracting(available).sorted()
@@ -40,42 +92,5 @@ struct TargetSuitability {
                 + "'\(properties.locale ?? properties.collate)'.",
             reason: problem, remedy: "Restore to a server that can, of the version that was backed up or newer.",
             unchanged: "Nothing was changed.")
-    }
-}
-
-/// What an operator should know of the target before databases change there.
-struct RestoreWarnings {
-    let target: TargetServer
-    let entries: [RestorePlan.Database]
-    let repository: Repository
-
-    func all() async throws -> [String] {
-        var warnings = try await leftovers()
-        for entry in entries where entry.action == .swap || entry.action == .replaceEmpty {
-            let name = entry.target
-            if try await !target.acceptsSessions(name) {
-                warnings.append(
-                    "'\(name)' takes no sessions, as a restore that was killed may leave it: to open it, run "
-                        + "ALTER DATABASE \(quoteIdentifier(name)) ALLOW_CONNECTIONS true")
-            }
-            for slot in try await target.logicalSlots(in: name) {
-                warnings.append(
-                    "the logical replication slot '\(slot)' belongs to the present '\(name)' and stays with it: its "
-                        + "consumer will not see the restored one, and the old one cannot be dropped before the slot")
-            }
-            if entry.action == .swap {
-                warnings.append(
-                    "poolers and applications that hold sessions in '\(name)' must connect again to see the restored one"
-                )
-            }
-        }
-        return warnings
-    }
-
-    /// Names what restores that were killed have left.
-    private func leftovers() async throws -> [String] {
-        try await target.databaseNames().filter { name in
-            entries.contains { WorkingName.isOne(name, of: $0.target) }
-        }.map { "the database '\($0)' is half restored: drop it, unless another restore is running" }
     }
 }

@@ -61,7 +61,7 @@ package struct BackupVerification: Sendable {
         return (.failed, problem)
     }
 
-    /// Verifies one backup and records the result as a fact, also when it is bad.
+    /// Verifies one backup and records what it found as a fact, also when that is bad.
     package func verify(_ entry: CatalogueEntry) async throws -> Report {
         let clocks = repository.environment.clocks
         let start = clocks.monotonic()
@@ -72,10 +72,14 @@ package struct BackupVerification: Sendable {
         case .running, .aborted: return report
         }
         report.seconds = (clocks.monotonic() - start).seconds
-        guard case .committed = entry.content else { return report }
+        let finding = report.problems.first { Self.findings.contains($0.code) }
+        let isProved = report.succeeded
+        // A damaged fact says nothing of what was captured.
+        if let damaged = entry.unreadableFact { report.problems.append(damaged) }
+        guard case .committed = entry.content, isProved || finding != nil else { return report }
         let fact = BackupFact(
-            kind: .verified, at: clocks.wall(), succeeded: report.succeeded, level: level.rawValue,
-            reason: report.problems.first?.message, seconds: report.seconds)
+            kind: .verified, at: clocks.wall(), succeeded: isProved, level: level.rawValue,
+            reason: finding?.message, seconds: report.seconds)
         do {
             try repository.record(fact, of: entry.id)
         } catch {
@@ -101,7 +105,7 @@ package struct BackupVerification: Sendable {
             do {
                 let database = databases.first { $0.artefact == artefact.name }
                 try await check(artefact, of: manifest, database: database)
-            } catch var error as BackupError where Self.findings.contains(error.code) {
+            } catch var error as BackupError where Self.problems.contains(error.code) {
                 if !error.message.contains(artefact.name) { error.message = "'\(artefact.name)': \(error.message)" }
                 report.problems.append(error)
             }
@@ -110,8 +114,10 @@ package struct BackupVerification: Sendable {
         }
     }
 
-    /// What says something about the backup; anything else kept the verification from finding out, and ends it.
+    /// What says something about the backup.
     private static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
+    /// What keeps one object from being read is told, and proves nothing; the rest is verified all the same.
+    private static let problems = findings.union([.permissionDenied, .storageFailed])
 
     private func check(_ artefact: Artefact, of manifest: BackupManifest, database: DatabaseRecord?) async throws {
         let stored = StoredArtefact(artefact, of: manifest.id, in: repository)

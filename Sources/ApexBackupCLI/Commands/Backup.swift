@@ -29,19 +29,19 @@ struct Backup: OperatorCommand {
     @Option(help: "Do not dump this database; may be repeated.")
     var exclude: [String] = []
 
-    @Option(help: "The dump format: custom or plain.")
-    var format: String?
+    @Option(help: "The dump format.")
+    var format: DumpFormat?
 
     @Option(help: "none, gzip, gzip:1 to gzip:9, zstd, zstd:1 to zstd:19.")
-    var compression: String?
+    var compression: Compression?
 
     @Option(help: "Read each dump with pg_restore while it is taken (full), or only its structure (list).")
-    var verifyDump: String?
+    var verifyDump: BackupPolicy.LogicalSettings.DumpVerification?
 
     @Option(help: "Count rows in the stream, or also on the server.")
-    var counts: String?
+    var counts: BackupPolicy.LogicalSettings.RowCounts?
 
-    @Option(help: "How many databases are dumped at once, 1 to 16.")
+    @Option(help: "How many databases are dumped at once, 1 to \(BackupPolicy.possibleJobs.upperBound).")
     var jobs: Int?
 
     @Argument(help: "The server's connection URL; otherwise the policy's cluster.url or APEX_DATABASE_URL.")
@@ -51,7 +51,9 @@ struct Backup: OperatorCommand {
         guard kind == .logical else {
             throw ValidationError("Physical backups are not supported by this version; take a logical one.")
         }
-        if let jobs, !(1...16).contains(jobs) { throw ValidationError("--jobs takes 1 to 16.") }
+        if let jobs, !BackupPolicy.possibleJobs.contains(jobs) {
+            throw ValidationError("--jobs takes 1 to \(BackupPolicy.possibleJobs.upperBound).")
+        }
     }
 
     func execute(on console: Console) async throws -> Int32 {
@@ -69,8 +71,7 @@ struct Backup: OperatorCommand {
             throw known
         }
         guard console.isJSON else { return 0 }
-        guard let entry = try Catalogue(repository).entry(manifest.id) else { return 1 }
-        console.print(json: BackupListing(entry))
+        console.print(json: BackupListing(CatalogueEntry(id: manifest.id, content: .committed(manifest), facts: [])))
         return 0
     }
 
@@ -79,8 +80,8 @@ struct Backup: OperatorCommand {
             let backup = LogicalBackup(
                 repository: repository, connection: try settings.connection(),
                 request: .init(
-                    settings: try logicalSettings(over: settings.policy.logical), jobs: jobs ?? settings.policy.jobs,
-                    bin: settings.policy.cluster.bin))
+                    settings: logicalSettings(over: settings.policy.logical), jobs: jobs ?? settings.policy.jobs,
+                    memory: settings.policy.memory, bin: settings.policy.cluster.bin))
             return try await backup.run()
         } catch {
             throw RunLog.describe(error).leaving("No backup was taken.")
@@ -94,32 +95,14 @@ struct Backup: OperatorCommand {
         return "Removed \(result.removed.count) expired backups (\(formatBytes(result.bytes)))."
     }
 
-    private func logicalSettings(over policy: BackupPolicy.LogicalSettings) throws -> BackupPolicy.LogicalSettings {
+    private func logicalSettings(over policy: BackupPolicy.LogicalSettings) -> BackupPolicy.LogicalSettings {
         var settings = policy
         if !database.isEmpty { settings.databases = .named(database) }
         settings.exclude += exclude
-        if let format { settings.format = try choice(format, "--format") }
-        if let verifyDump { settings.verifyDump = try choice(verifyDump, "--verify-dump") }
-        if let counts { settings.counts = try choice(counts, "--counts") }
-        if let compression {
-            guard let value = Compression(parsing: compression) else {
-                throw BackupError(
-                    .usage, "--compression does not know '\(compression)'.",
-                    remedy: "Use none, gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19.",
-                    unchanged: "No backup was taken.")
-            }
-            settings.compression = value
-        }
+        settings.format = format ?? policy.format
+        settings.verifyDump = verifyDump ?? policy.verifyDump
+        settings.counts = counts ?? policy.counts
+        settings.compression = compression ?? policy.compression
         return settings
-    }
-
-    private func choice<Value: RawRepresentable & CaseIterable>(
-        _ text: String, _ option: String
-    ) throws -> Value where Value.RawValue == String {
-        if let value = Value(rawValue: text) { return value }
-        throw BackupError(
-            .usage, "\(option) does not know '\(text)'.",
-            remedy: "Use \(Value.allCases.map(\.rawValue).joined(separator: " or ")).",
-            unchanged: "No backup was taken.")
     }
 }

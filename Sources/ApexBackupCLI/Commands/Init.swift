@@ -40,10 +40,11 @@ struct Init: OperatorCommand {
 
     private func initialize(with settings: EffectivePolicy) async throws -> Initialization.Outcome {
         do {
+            let connection = try settings.connection()
+            let layout = try settings.layout
             return try await Initialization(
-                storage: try settings.storage(creating: true), layout: try settings.layout,
-                environment: settings.environment, connection: try settings.connection(),
-                recordsNewIncarnation: newClusterIncarnation, bin: settings.policy.cluster.bin
+                storage: try settings.storage(creating: true), layout: layout, environment: settings.environment,
+                connection: connection, recordsNewIncarnation: newClusterIncarnation, bin: settings.policy.cluster.bin
             ).run()
         } catch {
             throw RunLog.describe(error).leaving(

@@ -6,7 +6,8 @@ struct List: OperatorCommand {
     static let configuration = CommandConfiguration(
         abstract: "List backups and how far each is proved, or all runs.",
         discussion: """
-            STATE climbs: committed, verified, restored, drilled. 'running', 'aborted' and 'unreadable' are no backups.
+            STATE climbs: committed, verified, restored, drilled. 'running', 'aborted' and 'unreadable' are no backups. \
+            What a failure now would cost is told beside the policy's objectives, on standard error.
 
             EXAMPLE
               apex-backup list --json
@@ -24,19 +25,26 @@ struct List: OperatorCommand {
     var all = false
 
     func execute(on console: Console) async throws -> Int32 {
-        let repository = try common.settings(console).repository()
+        let settings = try common.settings(console)
+        let repository = try settings.repository()
         try repository.requireRegistration()
         if runs {
             let entries = try RunLog(repository: repository).entries()
             if console.isJSON { console.print(json: entries) } else { console.print(BackupText.runs(entries)) }
             return 0
         }
-        let listings = try Catalogue(repository).entries().filter { entry in
+        let entries = try Catalogue(repository).entries()
+        let listings = entries.filter { entry in
             if all || entry.manifest != nil { return true }
             if case .unreadable = entry.content { return true }
             return false
         }.map(BackupListing.init)
-        if console.isJSON { console.print(json: listings) } else { console.print(BackupText.table(listings)) }
+        if console.isJSON {
+            console.print(json: listings)
+        } else {
+            console.print(BackupText.table(listings))
+            for line in settings.standing(of: entries) { console.show(.note(line)) }
+        }
         return 0
     }
 }

@@ -7,7 +7,9 @@ struct Prune: OperatorCommand {
         abstract: "Apply retention: a dry run unless --apply.",
         discussion: """
             Removes what no rule of the policy keeps, and what runs that died left behind. Never removes a held backup, \
-            the last verified one, or the newest ones that 'minimum' asks for.
+            the last verified one, or the newest ones that 'minimum' asks for. Refuses when this machine's clock cannot \
+            be believed; after a backup ('retention.after_backup') the backup stays committed, and the command still \
+            ends with 1, so that a repository which fills up does not go unnoticed.
 
             EXAMPLE
               apex-backup prune --days 30 --apply
@@ -24,7 +26,11 @@ struct Prune: OperatorCommand {
     @Flag(help: "Only plan, which is what happens without --apply.")
     var dryRun = false
 
-    @Flag(help: "Believe a clock that is behind the newest backup or far ahead of it.")
+    @Flag(
+        help: """
+            Believe a clock that is behind the newest backup or has skipped a long time; after one such run with \
+            --apply, later ones believe what was skipped before it.
+            """)
     var nowIsRight = false
 
     @Option(help: "Always keep this many of the newest.")
@@ -181,7 +187,10 @@ private func record(
 ) throws -> Int32 {
     let repository = try common.settings(console).repository()
     let entry = try Catalogue(repository).backup(named: backup)
-    let fact = BackupFact(kind: kind, at: repository.environment.clocks.wall(), reason: reason)
+    // The last word counts, also when this host's clock is behind that of the one before.
+    let latest = entry.facts.last?.at.advanced(by: .microseconds(1))
+    let fact = BackupFact(
+        kind: kind, at: max(repository.environment.clocks.wall(), latest ?? .init(microseconds: 0)), reason: reason)
     try repository.record(fact, of: entry.id)
     if try Catalogue(repository).entry(entry.id)?.isTombstoned ?? true {
         throw BackupError(

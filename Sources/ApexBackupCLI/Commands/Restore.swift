@@ -56,6 +56,9 @@ struct Restore: OperatorCommand {
     @Flag(help: "Drop a replaced database instead of keeping it.")
     var dropOld = false
 
+    @Option(help: "The tablespace of the target that everything goes into, whatever it was in.")
+    var tablespace: String?
+
     @Option(help: "Parallel jobs of pg_restore.")
     var jobs: Int?
 
@@ -75,27 +78,22 @@ struct Restore: OperatorCommand {
         let restore = try LogicalRestore(
             repository: try settings.repository(), request: try request(moment: named.moment, settings: settings),
             url: url)
-        let prepared = try await restore.prepare()
-        if dryRun {
+        guard !dryRun else {
+            let prepared = try await restore.prepare()
+            await prepared.close()
             if console.isJSON {
                 console.print(json: prepared.plan)
             } else {
                 console.print(RestoreText.plan(prepared.plan))
             }
-            await prepared.close()
             return 0
         }
-        if !console.isJSON { Console.writeError(RestoreText.plan(prepared.plan)) }
-        do {
-            try confirmReplacement(in: prepared.plan, console: console)
-            let result = try await restore.run(prepared)
-            await prepared.close()
-            if console.isJSON { console.print(json: result) } else { console.print(RestoreText.result(result)) }
-            return 0
-        } catch {
-            await prepared.close()
-            throw error
+        let result = try await restore.run { plan in
+            if !console.isJSON { Console.writeError(RestoreText.plan(plan)) }
+            try confirmReplacement(in: plan, console: console)
         }
+        if console.isJSON { console.print(json: result) } else { console.print(RestoreText.result(result)) }
+        return 0
     }
 
     private var isFile: Bool {
@@ -108,7 +106,7 @@ struct Restore: OperatorCommand {
         let given: [(String, Bool)] = [
             ("--table", !table.isEmpty), ("--schema", !schema.isEmpty), ("--database", database != nil),
             ("--overwrite", overwrite), ("--disconnect", disconnect), ("--drop-old", dropOld), ("--nearest", nearest),
-            ("a moment", moment != nil),
+            ("--tablespace", tablespace != nil), ("a moment", moment != nil),
         ]
         let wrong = given.filter(\.1).map(\.0)
         guard wrong.isEmpty else {
@@ -169,6 +167,7 @@ struct Restore: OperatorCommand {
         request.overwrites = overwrite
         request.disconnects = disconnect
         request.dropsOld = dropOld
+        request.tablespace = tablespace
         request.jobs = jobs ?? settings.policy.jobs
         request.bin = settings.policy.cluster.bin
         if let directory = settings.environment.variables["TMPDIR"], !directory.isEmpty {
@@ -185,7 +184,7 @@ struct Restore: OperatorCommand {
             guard confirm == nil, console.isTyped(database.target, question: question) else {
                 throw BackupError(
                     .usage, "Replacing the database '\(database.target)' was not confirmed.",
-                    remedy: "Type its name when asked, or add --confirm \(database.target).",
+                    remedy: "Type its name when asked, or add --confirm '\(database.target)'.",
                     unchanged: "Nothing was changed.")
             }
         }

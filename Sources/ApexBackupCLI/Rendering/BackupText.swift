@@ -48,7 +48,11 @@ enum BackupText {
         add("Took", item.seconds.map { DurationText.format(.seconds($0)) })
         add("Content", item.contentBytes.map(formatBytes))
         add("Stored", item.storedBytes.map(formatBytes))
-        add("Server", item.serverVersion.map { "PostgreSQL \($0), system identifier \(item.systemIdentifier ?? "-")" })
+        add("Rate", item.bytesPerSecond.map { "\(formatBytes($0))/s" })
+        let server = manifest?.server.inRecovery == true ? "standby, " : ""
+        add(
+            "Server",
+            item.serverVersion.map { "\(server)PostgreSQL \($0), system identifier \(item.systemIdentifier ?? "-")" })
         add("Tools", manifest?.tools.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
         add("Verified", item.verifiedAt?.readable ?? "never")
         add("Restored", item.restoredAt?.readable ?? "never")

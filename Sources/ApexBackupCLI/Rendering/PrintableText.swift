@@ -1,3 +1,5 @@
+import BackupModel
+
 /// `text` without what would move a terminal's cursor, change its state or turn the direction of writing; lines stay.
 func withoutControls(_ text: String) -> String { escapingControls(in: text) { $0 == "\n" || $0 == "\t" } }
 
@@ -35,7 +37,7 @@ func hidingPasswords(of arguments: [String], in message: String) -> String {
             for edges in [(":", "@"), ("=", "")] {
                 shown = shown.replacing("\(edges.0)\(password)\(edges.1)", with: "\(edges.0)***\(edges.1)")
             }
-            if password.count > 2 { shown = shown.replacing(password, with: "***") }
+            if password.utf8.count > 2 { shown = shown.hiding(password) }
         }
     }
     return shown

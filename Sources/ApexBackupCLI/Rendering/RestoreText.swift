@@ -8,7 +8,8 @@ enum RestoreText {
             "Plan: restore backup \(plan.backup) into \(plan.target)",
             "  recovery point  \(plan.recoveryPoint.readable), \(DurationText.format(.seconds(plan.ageSeconds))) ago; what "
                 + "was written since is not in it",
-            "  versions        dump from PostgreSQL \(plan.sourceVersion), target \(plan.targetVersion)",
+            "  versions        dump from PostgreSQL \(plan.sourceVersion)"
+                + (plan.dumpVersion.map { " by pg_dump \($0)" } ?? "") + ", target \(plan.targetVersion)",
         ]
         if let moment = plan.moment, let difference = plan.momentDifferenceSeconds, difference > 0 {
             lines.append(
@@ -26,7 +27,15 @@ enum RestoreText {
             lines.append("  roles to create \(oneLine(plan.rolesToCreate.joined(separator: ", ")))")
         }
         lines += plan.skippedGlobals.map { "  not taken over  \(oneLine($0))" }
-        if plan.spoolBytes > 0 { lines.append("  spool           \(formatBytes(plan.spoolBytes)) for a time") }
+        lines += plan.mappedTablespaces.map {
+            "  tablespace      what was in '\(oneLine($0.source))' goes into '\(oneLine($0.target))'"
+        }
+        lines.append(
+            "  free space      "
+                + (plan.targetFreeBytes.map { "\(formatBytes($0)) where the target keeps its data" }
+                    ?? "not known on the target")
+                + "; \(formatBytes(plan.spoolFreeBytes)) for temporary files here"
+                + (plan.spoolBytes > 0 ? ", of which \(formatBytes(plan.spoolBytes)) are needed for a time" : ""))
         lines.append(
             "  will take       "
                 + (plan.estimatedSeconds.map {

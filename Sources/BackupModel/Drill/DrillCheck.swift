@@ -8,7 +8,7 @@ package struct DrillCheck: Sendable, Hashable {
     ///
     /// A check that does not gate is advisory: its failure is a finding in the report.
     package var isGating: Bool
-    /// The longest time it may take; a check that takes longer is not verified.
+    /// The longest time it may take; without an answer by then it has failed, as the policy expects one in time.
     package var timeout: Duration
     /// The database it is asked in; `nil` means every restored one, and for a statement the one that is not `postgres`.
     package var database: String?

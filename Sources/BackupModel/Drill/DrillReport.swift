@@ -1,7 +1,7 @@
 /// What a drill proved, as JSON: the record of which all other forms of the report are views.
 ///
-/// A field without a value is absent, never null; the one exception is a check that got SQL's NULL. A number is a
-/// number, a time is RFC 3339 in UTC, and a length is in seconds under a name that ends in `_s` or is `s`.
+/// A field without a value is absent. Null is a value: a check got SQL's NULL, or the chain has nothing in this place. A
+/// number is a number, a time is RFC 3339 in UTC, and a length is in seconds under a name that ends in `_s` or is `s`.
 package struct DrillReport: Sendable, Hashable, Codable {
     /// The format of the report and its version.
     package static let currentSchema = "apex-backup/drill-report/1"
@@ -142,15 +142,23 @@ extension DrillReport {
         package var t0: Timestamp
         /// When the last of the clean-up was done.
         package var finishedAt: Timestamp
+        /// The server's clock minus that of the host that took the backup, when it did; absent without a backup.
+        package var skewMilliseconds: Double?
+        /// How far the true difference may be from it.
+        package var skewUncertaintyMilliseconds: Double?
 
         private enum CodingKeys: String, CodingKey {
             case t0
             case finishedAt = "finished_at"
+            case skewMilliseconds = "skew_ms"
+            case skewUncertaintyMilliseconds = "skew_unc_ms"
         }
 
-        package init(t0: Timestamp, finishedAt: Timestamp) {
+        package init(t0: Timestamp, finishedAt: Timestamp, difference: ClockDifference? = nil) {
             self.t0 = t0
             self.finishedAt = finishedAt
+            skewMilliseconds = difference.map { Double($0.skew.wholeMicroseconds) / 1000 }
+            skewUncertaintyMilliseconds = difference.map { Double($0.uncertainty.wholeMicroseconds) / 1000 }
         }
     }
 
@@ -220,12 +228,17 @@ extension DrillReport {
         package var covered: Timestamp
         package var database: String?
         package var lsn: LogSequenceNumber?
+        package var timeline: UInt32?
+        /// Where the uncertainty comes from.
+        package var uncertaintyBasis: String?
 
         private enum CodingKeys: String, CodingKey {
             case actual = "rpa_s"
             case uncertainty = "uncertainty_s"
             case basis, covered, database
             case lsn = "lsn_end"
+            case timeline
+            case uncertaintyBasis = "uncertainty_basis"
         }
 
         init(_ point: RecoveryPoint) {
@@ -235,6 +248,7 @@ extension DrillReport {
             covered = point.covered
             database = point.database
             lsn = point.lsn
+            timeline = point.timeline
         }
     }
 

@@ -96,10 +96,12 @@ extension DrillReport {
     private var recoveryPointSection: String {
         guard let point = recoveryPoint else { return "## Recovery point\n\nNothing was restored.\n\n" }
         let database = point.database.map { " of database \(escapedForMarkdown($0))" } ?? ""
-        let position = point.lsn.map { ", WAL position `\($0)`" } ?? ""
+        let timeline = point.timeline.map { " on timeline \($0)" } ?? ""
+        let position = point.lsn.map { ", WAL position `\($0)`\(timeline)" } ?? ""
+        let source = point.uncertaintyBasis.map { " (\(escapedForMarkdown($0)))" } ?? ""
         return "## Recovery point\n\nAll that was committed before \(point.covered.readable) is there; the failure was "
             + "declared at \(clock.t0.readable). Evidence: \(point.basis.rawValue)\(database)\(position). "
-            + "RPA \(Self.text(point.actual)) ± \(Self.text(point.uncertainty)).\n\n"
+            + "RPA \(Self.text(point.actual)) ± \(Self.text(point.uncertainty))\(source).\n\n"
     }
 
     private var backupSection: String {

@@ -122,11 +122,11 @@ extension DrillReport {
         package init() {}
     }
 
-    /// What ties the report to the drills before it.
+    /// What ties the report to the drills before it; null says that there is nothing in this place.
     package struct ChainRecord: Sendable, Hashable, Codable {
-        /// `sha256:` and the digest of the newest ledger entry before this drill; absent for the first.
+        /// `sha256:` and the digest of the newest ledger entry before this drill; `nil` for the first.
         package var previous: String?
-        /// `sha256:` and the digest of the journal's last line.
+        /// `sha256:` and the digest of the journal's last line; `nil` while drills keep no journal.
         package var journalHead: String?
         package var signatures: [String] = []
 
@@ -136,9 +136,15 @@ extension DrillReport {
             case signatures
         }
 
-        package init(previous: String? = nil, journalHead: String? = nil) {
-            self.previous = previous
-            self.journalHead = journalHead
+        /// The place after the ledger entry with the digest `previous`.
+        package init(previousDigest: String? = nil) { previous = previousDigest.map { "sha256:\($0)" } }
+
+        /// Writes every field, those without a value as null.
+        package func encode(to encoder: any Encoder) throws {
+            var object = encoder.container(keyedBy: CodingKeys.self)
+            try object.encode(previous, forKey: .previous)
+            try object.encode(journalHead, forKey: .journalHead)
+            try object.encode(signatures, forKey: .signatures)
         }
     }
 }

@@ -14,15 +14,20 @@ package enum DrillFault: Sendable, Hashable {
     case noRepository(String)
     /// The drill was stopped.
     case aborted(String)
+    /// What was measured could not be put on record.
+    case notRecorded(String)
 
     /// The verdict that follows: what is wrong with the backup or the restored server fails a drill; what kept us from
     /// trying does not prove anything.
     package var verdict: Verdict {
         switch self {
         case .noBackup, .damagedBackup, .failedRestore, .failedServer: .fail
-        case .noTarget, .noRepository, .aborted: .notVerified
+        case .noTarget, .noRepository, .aborted, .notRecorded: .notVerified
         }
     }
+
+    /// Whether recovery may still have been proved beside it.
+    var leavesRecovery: Bool { if case .notRecorded = self { true } else { false } }
 
     /// The fault in words.
     package var text: String {
@@ -34,6 +39,7 @@ package enum DrillFault: Sendable, Hashable {
         case .noTarget(let text): "there was no target to restore to: \(text)"
         case .noRepository(let text): "the repository could not be read: \(text)"
         case .aborted(let text): "aborted: \(text)"
+        case .notRecorded(let text): "the drill could not be recorded: \(text)"
         }
     }
 }
@@ -116,7 +122,8 @@ package struct DrillVerdict: Sendable, Hashable {
             observation.faults.contains { $0.verdict == .fail }
             || gating.contains { $0.outcome.verdict == .fail }
         let hasRecovered =
-            observation.faults.isEmpty && !gating.isEmpty && gating.allSatisfy { $0.outcome == .passed }
+            observation.faults.allSatisfy(\.leavesRecovery) && !gating.isEmpty
+            && gating.allSatisfy { $0.outcome == .passed }
             && observation.recoveryTime?.total != nil
         let rto = judgeRTO(observation, policy: policy, hasRecovered: hasRecovered, hasFailed: hasFailed)
         let rpo = judgeRPO(observation, policy: policy)

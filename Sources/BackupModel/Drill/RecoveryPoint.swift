@@ -14,12 +14,15 @@ package struct RecoveryPoint: Sendable, Hashable {
         package var at: Timestamp
         /// The WAL position in it.
         package var lsn: LogSequenceNumber?
+        /// The timeline of that position.
+        package var timeline: UInt32?
 
         /// Makes a snapshot.
-        package init(database: String, at: Timestamp, lsn: LogSequenceNumber? = nil) {
+        package init(database: String, at: Timestamp, lsn: LogSequenceNumber? = nil, timeline: UInt32? = nil) {
             self.database = database
             self.at = at
             self.lsn = lsn
+            self.timeline = timeline
         }
     }
 
@@ -35,6 +38,8 @@ package struct RecoveryPoint: Sendable, Hashable {
     package var database: String?
     /// The WAL position at that moment.
     package var lsn: LogSequenceNumber?
+    /// The timeline of that position.
+    package var timeline: UInt32?
 
     /// The recovery point of dumps, which is their oldest snapshot; `nil` if there is none.
     ///
@@ -50,5 +55,6 @@ package struct RecoveryPoint: Sendable, Hashable {
         covered = oldest.at
         database = oldest.database
         lsn = oldest.lsn
+        timeline = oldest.timeline
     }
 }

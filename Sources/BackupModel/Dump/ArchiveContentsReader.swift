@@ -2,9 +2,9 @@
 /// (`ReadHead` and `ReadToc` of PostgreSQL's pg_backup_archiver.c).
 ///
 /// Knows the archive versions 1.14 (PostgreSQL 12 to 15), 1.15 (16) and 1.16 (17 and 18).
-struct ArchiveContentsReader: Sendable {
-    private(set) var contents = ArchiveContents()
-    private(set) var isComplete = false
+package struct ArchiveContentsReader: Sendable {
+    package private(set) var contents = ArchiveContents()
+    package private(set) var isComplete = false
     /// Reads the archive's integers, here and in the data blocks that follow.
     var values = ArchiveValueReader()
 
@@ -13,10 +13,15 @@ struct ArchiveContentsReader: Sendable {
     private var entriesLeft: Int64 = 0
     private var layout: [EntryField] = []
     private var entry = ArchiveEntry(dumpID: 0, description: "", namespace: "", tag: "", owner: "")
+    private var tablespace = ""
     private var hasCopyStatement = false
+    private let chosen: Set<Int32>?
+
+    /// Reads all entries, and notes owners and tablespaces of those in `chosen`; of all for `nil`.
+    package init(noting chosen: Set<Int32>? = nil) { self.chosen = chosen }
 
     /// Takes bytes from `position` on and moves it behind the last byte that belongs to the table of contents.
-    mutating func consume(_ bytes: Span<UInt8>, from position: inout Int) throws(BackupError) {
+    package mutating func consume(_ bytes: Span<UInt8>, from position: inout Int) throws(BackupError) {
         while !isComplete, position < bytes.count {
             switch step {
             case .magic(let matched): try readMagic(matched, bytes, &position)
@@ -116,6 +121,9 @@ struct ArchiveContentsReader: Sendable {
         case .namespace:
             guard values.string(bytes, &position) else { return }
             entry.namespace = values.text
+        case .tablespace:
+            guard values.string(bytes, &position) else { return }
+            tablespace = values.text
         case .owner:
             guard values.string(bytes, &position) else { return }
             entry.owner = values.text
@@ -141,10 +149,19 @@ struct ArchiveContentsReader: Sendable {
                 remedy: "Run pg_dump without --inserts, --column-inserts and --rows-per-insert.")
         }
         contents.counts[entry.description, default: 0] += 1
+        if chosen?.contains(entry.dumpID) ?? true { noteNeeds() }
         if hasData { contents.withData.insert(entry.dumpID) }
         if isTableData || entry.description == "EXTENSION" { contents.entries.append(entry) }
         entriesLeft -= 1
         isComplete = entriesLeft == 0
+    }
+
+    /// What describes an object is not given to a role by itself.
+    private static let descriptions: Set<String> = ["ACL", "COMMENT", "DEFAULT ACL", "SECURITY LABEL", "TABLE DATA"]
+
+    private mutating func noteNeeds() {
+        if !tablespace.isEmpty { contents.tablespaces.insert(tablespace) }
+        if !entry.owner.isEmpty, !Self.descriptions.contains(entry.description) { contents.owners.insert(entry.owner) }
     }
 }
 
@@ -163,7 +180,7 @@ extension ArchiveContentsReader {
     }
 
     private enum EntryField: Sendable {
-        case dumpID, tag, description, copyStatement, namespace, owner, dependencies, data
+        case dumpID, tag, description, copyStatement, namespace, tablespace, owner, dependencies, data
         /// A number or a text that nothing here needs.
         case number, text
 
@@ -180,7 +197,7 @@ extension ArchiveContentsReader {
                 .text,  // drop statement
                 .copyStatement,
                 .namespace,
-                .text,  // tablespace
+                .tablespace,
                 .text,  // access method
             ] + (minorVersion >= 16 ? [.number] : [])  // kind of relation
                 + [

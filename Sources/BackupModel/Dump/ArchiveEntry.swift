@@ -32,6 +32,10 @@ package struct ArchiveContents: Sendable, Hashable {
     package internal(set) var entries: [ArchiveEntry] = []
     /// How many entries there are of each description.
     package internal(set) var counts: [String: Int] = [:]
+    /// The roles that own objects.
+    package internal(set) var owners: Set<String> = []
+    /// The tablespaces that are named; objects in the database's own name none.
+    package internal(set) var tablespaces: Set<String> = []
 
     /// Dump ids of all entries that have data in the archive: table data and large objects.
     var withData: Set<Int32> = []

@@ -39,6 +39,7 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
     case objectDamaged = "object-damaged"
     case backupMissing = "backup-missing"
     case backupAborted = "backup-aborted"
+    case commitUnknown = "commit-unknown"
     case leaseHeld = "lease-held"
     case leaseLost = "lease-lost"
 

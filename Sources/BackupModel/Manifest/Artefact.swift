@@ -43,6 +43,12 @@ public struct Artefact: Sendable, Hashable, Codable {
     /// Bytes in the repository.
     public var storedBytes: Int64 { volumes.reduce(0) { $0 + $1.bytes } }
 
+    /// Whether its sizes can be those of real files, so that sums of them cannot overflow.
+    package var hasPossibleNumbers: Bool {
+        (0..<1 << 50).contains(contentBytes) && volumes.count < 1 << 12
+            && volumes.allSatisfy { (0..<1 << 38).contains($0.bytes) }
+    }
+
     /// Names that the repository gives a meaning of its own.
     private static let reservedNames: Set<String> = ["manifest.json", "running.json", "facts"]
 

@@ -70,8 +70,21 @@ public struct BackupManifest: Sendable, Hashable, Codable {
         self.previousManifest = previousManifest
     }
 
-    /// How long the backup took.
-    public var duration: Duration { finishedAt.since(startedAt) }
+    /// How long the backup took: the sum of its phases, which the wall clock does not change.
+    public var duration: Duration {
+        phases.isEmpty ? finishedAt.since(startedAt) : .seconds(phases.reduce(0) { $0 + $1.seconds })
+    }
+
+    /// Whether its sizes and durations can be true: computing with them cannot overflow.
+    package var hasPossibleNumbers: Bool {
+        let counts: Range<Int64> = 0..<1 << 60
+        return artefacts.count < 1 << 12 && artefacts.allSatisfy(\.hasPossibleNumbers)
+            && [totals.contentBytes, totals.storedBytes, totals.rows].allSatisfy(counts.contains)
+            && phases.allSatisfy { (0..<1e9).contains($0.seconds) }
+            && (databases ?? []).allSatisfy {
+                counts.contains($0.contentBytes) && (0..<1 << 50).contains($0.rows) && (0..<1e9).contains($0.seconds)
+            }
+    }
 
     /// The artefact of `role`, when there is just one of it.
     public func artefact(_ role: Artefact.Role) -> Artefact? { artefacts.first { $0.role == role } }

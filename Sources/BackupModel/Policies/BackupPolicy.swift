@@ -15,7 +15,7 @@ package struct BackupPolicy: Sendable, Hashable {
     package var physical = PhysicalSettings()
     /// The number of databases dumped, or jobs restored, at once; `nil` chooses by the machine.
     package var jobs: Int?
-    /// The most memory an operation may use, in bytes; `nil` chooses by the operation.
+    /// The most memory a backup may use, in bytes; `nil` is 64 MiB, which bounds what is chosen for ``jobs`` only.
     package var memory: Int64?
     /// Which backups are kept.
     package var retention = RetentionPolicy(minimum: 2, days: 30)
@@ -32,6 +32,9 @@ package struct BackupPolicy: Sendable, Hashable {
 
     /// The policy that holds without a file.
     package init() {}
+
+    /// What ``jobs`` may be, in a policy and as an option.
+    package static let possibleJobs = 1...64
 }
 
 extension BackupPolicy {
@@ -60,7 +63,7 @@ extension BackupPolicy {
         package enum DumpVerification: String, Sendable, Hashable, CaseIterable {
             /// `pg_restore` reads all of it.
             case full
-            /// `pg_restore --list` reads its table of contents.
+            /// Only the reader of this program, which counts its rows, follows it to its end.
             case list
         }
 

@@ -115,13 +115,16 @@ public struct ClusterIncarnation: Sendable, Hashable, Codable {
 
 /// `running.json`: a backup in progress.
 public struct RunningBackup: Sendable, Hashable, Codable {
-    /// The lease under which it runs.
+    /// The kind of backup, whose lease it runs under.
+    public var kind: BackupKind
+    /// The epoch of that lease.
     public var leaseEpoch: Int
     /// The backup whose stored data it may reuse, if any.
     public var baseline: RunID?
 
     /// Makes the record.
-    public init(leaseEpoch: Int, baseline: RunID?) {
+    public init(kind: BackupKind, leaseEpoch: Int, baseline: RunID?) {
+        self.kind = kind
         self.leaseEpoch = leaseEpoch
         self.baseline = baseline
     }

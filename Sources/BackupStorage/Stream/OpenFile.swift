@@ -314,7 +314,8 @@ struct DirectoryEntry: Equatable {
         guard unsafe fstatvfs(descriptor, &status) == 0 else {
             throw systemError(errno, "The free space of '\(path)' cannot be found out.")
         }
-        return Int64(clamping: UInt64(status.f_bavail) * UInt64(status.f_frsize))
+        let (bytes, isMore) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return isMore ? .max : Int64(clamping: bytes)
     }
 
     func notFollowed(_ name: String) -> BackupError {

@@ -216,10 +216,8 @@ private final class PipeEnd: Sendable {
 /// Notices that a child has ended, also while others still hold its pipes open, and ends what it has left.
 ///
 /// The child's number is not given to another process before the body has ended, so its process group is still its own.
-// Invariant: `source` is set in init alone, and a dispatch source may be used from any thread.
-private final class ExitWatch: @unchecked Sendable {
+private final class ExitWatch: Sendable {
     private let process: Int32
-    private let source: (any DispatchSourceRead)?
     private let state = Mutex(State())
     /// Has no elements, and ends when the child does.
     private let exit: AsyncStream<Never>
@@ -229,26 +227,24 @@ private final class ExitWatch: @unchecked Sendable {
         var hasBodyEnded = false
     }
 
+    /// Waits on a thread of its own, by poll(2): a dispatch source on a process descriptor may still be told of an event
+    /// when the process was collected and the source is gone.
     init(_ child: ProcessIdentifier) {
         process = child.value
         let (exit, announce) = AsyncStream.makeStream(of: Never.self)
         self.exit = exit
         let descriptor = fcntl(child.processDescriptor, F_DUPFD_CLOEXEC, 3)
         guard descriptor >= 0 else {
-            source = nil
             announce.finish()
             return
         }
-        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: .global())
-        self.source = source
-        source.setCancelHandler { _ = Glibc.close(descriptor) }
-        source.setEventHandler { [self] in
-            source.cancel()
+        DispatchQueue(label: "apex-backup.exit-watch").async { [self] in
+            waitUntilReadable(descriptor)
+            _ = Glibc.close(descriptor)
             state.withLock { $0.hasExited = true }
             announce.finish()
             DispatchQueue.global().asyncAfter(deadline: .now() + .seconds(5)) { self.endLeftovers() }
         }
-        source.activate()
     }
 
     private func endLeftovers() {
@@ -261,10 +257,7 @@ private final class ExitWatch: @unchecked Sendable {
         endLeftovers()
     }
 
-    func bodyEnded() {
-        state.withLock { $0.hasBodyEnded = true }
-        source?.cancel()
-    }
+    func bodyEnded() { state.withLock { $0.hasBodyEnded = true } }
 
     func waitForExit(upTo limit: Duration) async -> Bool {
         let deadline = ContinuousClock.now + limit

@@ -135,13 +135,9 @@ private let secretKeywords = ConnectionKeyword.all().filter(\.isSecret).map(\.na
 package func redacting(_ text: String, secrets: [String]) -> String {
     var clean = text
     for secret in secrets.sorted(by: { $0.utf8.count > $1.utf8.count }) where secret.utf8.count > 2 {
-        clean = clean.replacing(secret, with: "***")
+        clean = clean.hiding(secret)
     }
     return clean
-}
-
-private func quoteConninfoValue(_ value: String) -> String {
-    "'\(value.replacing("\\", with: "\\\\").replacing("'", with: "\\'"))'"
 }
 
 private func percentEncoded(_ text: String, keeping kept: String = "") -> String {

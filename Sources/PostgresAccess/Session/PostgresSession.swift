@@ -130,7 +130,7 @@ package struct QueryResult: Sendable, Hashable {
 
     /// The value in `row` of the column named `column`; `nil` is SQL's null, or a column that is not there.
     package func value(_ row: Int, _ column: String) -> String? {
-        columns.firstIndex(of: column).flatMap { rows[row][$0] }
+        columns.firstIndex(of: column).flatMap { value(row, $0) }
     }
 
     /// The value in `row` of the column at `column`; `nil` is SQL's null, or a place that is not there.

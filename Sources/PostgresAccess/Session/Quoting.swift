@@ -1,10 +1,15 @@
+internal import BackupModel
+
 /// `name` as an SQL identifier that means exactly this name.
-package func quoteIdentifier(_ name: String) -> String {
-    "\"\(name.replacing("\"", with: "\"\""))\""
-}
+package func quoteIdentifier(_ name: String) -> String { "\"\(name.escaping(["\"": "\"\""]))\"" }
 
 /// `value` as an SQL string constant, whatever `standard_conforming_strings` is.
 package func quoteLiteral(_ value: String) -> String {
-    let doubled = value.replacing("'", with: "''")
-    return doubled.contains("\\") ? "E'\(doubled.replacing("\\", with: "\\\\"))'" : "'\(doubled)'"
+    guard value.utf8.contains(UInt8(ascii: "\\")) else { return "'\(value.escaping(["'": "''"]))'" }
+    return "E'\(value.escaping(["'": "''", "\\": "\\\\"]))'"
+}
+
+/// `value` in a keyword string of libpq.
+package func quoteConninfoValue(_ value: String) -> String {
+    "'\(value.escaping(["\\": "\\\\", "'": "\\'"]))'"
 }

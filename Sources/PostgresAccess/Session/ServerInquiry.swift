@@ -11,25 +11,37 @@ extension PostgresSession {
                 .serverUnsupported, "The server \(settings.redacted) is older than PostgreSQL 10.",
                 reason: "it says \(serverVersionNumber)", remedy: "Use a server of PostgreSQL 10 or newer.")
         }
+        let now = try await currentPoint()
         let answer = try await query(Self.factsQuery)
-        func text(_ column: String) throws -> String {
-            guard let text = answer.value(0, column) else { throw unexpected("no \(column)") }
-            return text
-        }
-        func parsed<Value>(_ column: String, _ parse: (String) -> Value?) throws -> Value {
-            let text = try text(column)
-            guard let value = parse(text) else { throw unexpected("\(column) is '\(text)'") }
-            return value
-        }
+        func text(_ column: String) throws -> String { try value(column, of: answer) { $0 } }
         return ServerFacts(
             version: try text("version"), versionNumber: serverVersionNumber,
             systemIdentifier: try text("system_identifier"), inRecovery: try text("in_recovery") == "t",
-            timeline: try parsed("timeline") { UInt32($0) },
-            currentLSN: try parsed("lsn") { LogSequenceNumber(parsing: $0) },
-            clock: Timestamp(microseconds: try parsed("clock") { Int64($0) }),
+            timeline: now.timeline, currentLSN: now.lsn,
+            clock: Timestamp(microseconds: try value("clock", of: answer) { Int64($0) }),
             dataChecksums: try text("data_checksums") == "on", encoding: try text("encoding"),
             isSuperuser: try text("is_superuser") == "on",
             canReadRolePasswords: try text("reads_passwords") == "t")
+    }
+
+    /// Up to where a snapshot that is taken next shows everything: on a standby, what is replayed.
+    ///
+    /// The clock of a standby is the time of the last transaction replayed, or before there was one of the checkpoint
+    /// from which it started: its own clock is ahead of its data by the lag.
+    package func currentPoint() async throws -> SnapshotPoint {
+        let answer = try await query(Self.pointQuery)
+        return SnapshotPoint(
+            clock: Timestamp(microseconds: try value("clock", of: answer) { Int64($0) }),
+            lsn: try value("lsn", of: answer) { LogSequenceNumber(parsing: $0) },
+            timeline: try value("timeline", of: answer) { UInt32($0) })
+    }
+
+    private func value<Value>(
+        _ column: String, of answer: QueryResult, _ parse: (String) -> Value?
+    ) throws -> Value {
+        guard let text = answer.value(0, column) else { throw unexpected("no \(column)") }
+        guard let value = parse(text) else { throw unexpected("\(column) is '\(text)'") }
+        return value
     }
 
     /// Refuses a connection that does not lead to one server process for its whole life, as behind a pooler.
@@ -54,11 +66,8 @@ extension PostgresSession {
 
     // On a primary the last checkpoint may be of the timeline before; the name of the current segment is not. On a
     // standby the control file says how far replay has come.
-    private static let factsQuery = """
-        SELECT pg_catalog.current_setting('server_version') AS version,
-            (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
-            pg_catalog.pg_is_in_recovery() AS in_recovery,
-            CASE WHEN pg_catalog.pg_is_in_recovery() THEN (
+    private static let pointQuery = """
+        SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN (
                 SELECT greatest(c.timeline_id, r.min_recovery_end_timeline)
                 FROM pg_catalog.pg_control_checkpoint() AS c, pg_catalog.pg_control_recovery() AS r)::bigint
             ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))
@@ -66,6 +75,17 @@ extension PostgresSession {
             CASE WHEN pg_catalog.pg_is_in_recovery()
                 THEN coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn())
                 ELSE pg_catalog.pg_current_wal_lsn() END AS lsn,
+            pg_catalog.round(extract(epoch FROM CASE WHEN pg_catalog.pg_is_in_recovery()
+                THEN coalesce(
+                    pg_catalog.pg_last_xact_replay_timestamp(),
+                    (SELECT checkpoint_time FROM pg_catalog.pg_control_checkpoint()))
+                ELSE pg_catalog.clock_timestamp() END)::numeric * 1000000)::bigint AS clock
+        """
+
+    private static let factsQuery = """
+        SELECT pg_catalog.current_setting('server_version') AS version,
+            (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
+            pg_catalog.pg_is_in_recovery() AS in_recovery,
             pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint AS clock,
             pg_catalog.current_setting('data_checksums') AS data_checksums,
             (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database

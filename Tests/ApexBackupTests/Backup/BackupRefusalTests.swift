@@ -39,6 +39,62 @@ extension `Logical backup` {
             }
         }
 
+        @Test func `before anything is dumped, when row security or large objects would stop the dump half-way`()
+            async throws
+        {
+            let server = try await PostgresCluster.shared()
+            try await withRole(server) { role, connection in
+                try await server.withDatabase { database in
+                    let name = try #require(database.database)
+                    try await server.execute(
+                        """
+                        CREATE TABLE t AS SELECT 1 AS n; GRANT SELECT ON t TO \(role);
+                        ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (n > 1);
+                        SELECT lo_from_bytea(77, 'x')
+                        """, in: database)
+                    let scratch = try await ScratchRepository(for: server)
+                    let error = try await requireFailure { try await scratch.backup(name, as: connection) }
+                    #expect(error.code == .permissionDenied && error.unchanged == "No backup was taken.")
+                    #expect(
+                        error.reason
+                            == "'\(name)' has row security on t; '\(name)' has large objects that the role may not read"
+                    )
+                    #expect(error.remedy.hasPrefix("ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT"))
+                    #expect(try scratch.entries().isEmpty)
+
+                    try await server.execute(
+                        "ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT 77 TO \(role)", in: database)
+                    let manifest = try await scratch.backup(name, as: connection)
+                    #expect(manifest.totals.rows == 1 && manifest.databases?.first?.largeObjects == 1)
+                    #expect(manifest.warnings.isEmpty)
+                }
+            }
+        }
+
+        @Test func `not when only subscriptions cannot be read: the backup says that they are missing`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await withRole(server) { role, connection in
+                try await server.withDatabase { database in
+                    let name = try #require(database.database)
+                    try await server.execute(
+                        "CREATE SUBSCRIPTION s_\(role) CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)",
+                        in: database)
+                    let scratch = try await ScratchRepository(for: server)
+                    let result: Result<[BackupManifest], any Error>
+                    do {
+                        result = .success([
+                            try await scratch.backup(name, as: connection), try await scratch.backup(name),
+                        ])
+                    } catch { result = .failure(error) }
+                    try await server.execute(
+                        "ALTER SUBSCRIPTION s_\(role) SET (slot_name = NONE)", in: database)
+                    try await server.execute("DROP SUBSCRIPTION s_\(role)", in: database)
+                    let warnings = try result.get().map(\.warnings)
+                    #expect(warnings == [["subscriptions missing: only a superuser can dump those of '\(name)'"], []])
+                }
+            }
+        }
+
         @Test func `not when only role passwords cannot be read: it is marked, and restored roles have none`()
             async throws
         {
@@ -83,6 +139,8 @@ extension `Logical backup` {
             }
             #expect(error?.code == .toolTooOld)
             #expect(error?.message.contains("13.4") == true && error?.message.contains(tools.path) == true)
+            let version = try #require(try await server.firstValue("SHOW server_version")).prefix { $0 != " " }
+            #expect(error?.message.contains(" \(version).") == true && error?.reason?.contains(tools.path) == true)
             #expect(try scratch.runs().map(\.state) == [.refused])
             #expect(try scratch.entries().isEmpty)
         }
@@ -115,7 +173,7 @@ extension `Logical backup` {
             try await server.withDatabase { database in
                 let name = try #require(database.database)
                 try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
-                let scratch = try await ScratchRepository(for: server, leaseExpiry: .seconds(2))
+                let scratch = try await ScratchRepository(for: server, leaseExpiry: .seconds(8))
                 let lock = try await server.session(database)
                 try await lock.execute("BEGIN; LOCK TABLE t")
                 let first = Task { try await scratch.backup(name) }

@@ -29,7 +29,7 @@ final class ScratchRepository: Sendable {
         // Names of one second must sort in the order in which they are made.
         let chance = Atomic<UInt16>(0)
         let environment = BackupEnvironment(
-            variables: ["PATH": "/usr/local/bin:/usr/bin:/bin"],
+            variables: ["PATH": PostgresCluster.searchPath],
             chance: { chance.wrappingAdd(1, ordering: .relaxed).newValue }, leaseExpiry: leaseExpiry,
             events: { recorded.add($0) })
         let storage = try openStorage(self.directory.path(of: "repository"), creating: true)
@@ -49,6 +49,10 @@ final class ScratchRepository: Sendable {
 
     var warnings: [String] {
         recorded.all.compactMap { if case .warning(let text) = $0 { text } else { nil } }
+    }
+
+    var notes: [String] {
+        recorded.all.compactMap { if case .note(let text) = $0 { text } else { nil } }
     }
 
     /// Takes a backup of the databases; without globals unless asked for, as the roles of a shared server come and go.
@@ -150,9 +154,9 @@ func onOwnThreads<Value: Sendable>(_ body: @escaping @Sendable () async throws -
     try await Task(executorPreference: ThreadedExecutor.shared, operation: body).value
 }
 
-/// Waits until `condition` holds, for at most thirty seconds; returns whether it came to hold.
+/// Waits until `condition` holds, for at most two minutes; returns whether it came to hold.
 func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    let deadline = ContinuousClock.now + .seconds(30)
+    let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
         try await Task.sleep(for: .milliseconds(10))
@@ -165,7 +169,7 @@ func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
 func runScript(
     _ script: String, _ arguments: String..., environment: [String: String] = [:], directory: String? = nil
 ) async throws -> (status: ChildOutcome.Status, output: String, errors: String) {
-    let variables = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"].merging(environment) { $1 }
+    let variables = ["PATH": PostgresCluster.searchPath, "LC_ALL": "C.UTF-8"].merging(environment) { $1 }
     let command = ChildCommand(
         "/bin/sh", arguments: ["-c", script, "sh"] + arguments, environment: variables, workingDirectory: directory)
     let (outcome, output) = try await capture(command, limit: 4 << 20)

@@ -52,7 +52,7 @@ import Testing
         let held = try await Lease.acquire(.logical, for: run, in: repository(holderClock))
         let clock = HandClock { number in
             if number == 3 {
-                await #expect(throws: CancellationError.self) { try await held.keepAlive() }
+                await #expect(throws: CancellationError.self) { try await held.keepAlive(for: run) }
             }
         }
         let error = await #expect(throws: BackupError.self) {
@@ -76,16 +76,25 @@ import Testing
         let clock = HandClock { number in if number == 11 { throw CancellationError() } }
         let repository = try repository(clock)
         let lease = try await Lease.acquire(.logical, for: run, in: repository)
-        await #expect(throws: CancellationError.self) { try await lease.keepAlive() }
+        await #expect(throws: CancellationError.self) { try await lease.keepAlive(for: run) }
         let folder = repository.layout.leases(.logical).appending("00000001")
         #expect(try repository.storage.children(of: folder) == ["beat-10.json", "beat-9.json", "holder.json"])
         #expect(clock.slept == .seconds(11 * 15))
     }
 
+    @Test func `ends a run that prune has given up meanwhile`() async throws {
+        let repository = try repository()
+        let lease = try await Lease.acquire(.logical, for: run, in: repository)
+        let mark = AbortedRun(at: Timestamp(microseconds: 0), by: run, reason: "no heartbeat")
+        _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(run))
+        let error = await #expect(throws: BackupError.self) { try await lease.keepAlive(for: run) }
+        #expect(error?.code == .backupAborted)
+    }
+
     @Test func `that was taken over ends its old holder's run`() async throws {
         let old = try await Lease.acquire(.logical, for: run, in: repository())
         _ = try await Lease.acquire(.logical, for: run, in: repository())
-        let error = await #expect(throws: BackupError.self) { try await old.keepAlive() }
+        let error = await #expect(throws: BackupError.self) { try await old.keepAlive(for: run) }
         #expect(error?.code == .leaseLost)
     }
 

@@ -173,36 +173,6 @@ extension RepositoryPrune.Plan {
     }
 }
 
-@Suite struct `Prune by a clock` {
-    @Test(arguments: [(-1.0, true), (2, false), (8, true), (400, true)])
-    func `refuses one that is behind the newest backup or implausibly ahead`(days: Double, isRefused: Bool) throws {
-        let site = try PruneSite()
-        _ = try site.addBackups([3, 2, 1, 0])
-        site.clock.step(by: .days(days))
-        let policy = RetentionPolicy(minimum: 1, days: 1)
-        let before = try site.directory.contents()
-        if isRefused {
-            let error = #expect(throws: BackupError.self) { try site.prune(policy).plan() }
-            #expect(error?.code == .clockImplausible)
-            #expect(error?.unchanged == "No backup was removed.")
-            #expect(try site.prune(policy, trustsClock: true).plan().retention.kept.isEmpty == false)
-        } else {
-            #expect(try site.prune(policy).plan().retention.expired.count == 3)
-        }
-        #expect(try site.directory.contents() == before)
-    }
-
-    @Test func `records the refusal of an applied prune`() async throws {
-        let site = try PruneSite()
-        _ = try site.addBackups([1, 0])
-        site.clock.step(by: .days(-1))
-        await #expect(throws: BackupError.self) { try await site.prune(RetentionPolicy(days: 1)).recorded() }
-        let entry = try #require(try RunLog(repository: site.repository()).entries().last)
-        #expect(entry.state == .refused)
-        #expect(entry.end?.error?.code == .clockImplausible)
-    }
-}
-
 @Suite struct `Leftovers of runs` {
     private let run = RunID(at: Timestamp(microseconds: 0), chance: 9)
 
@@ -233,6 +203,7 @@ extension RepositoryPrune.Plan {
             return
         }
         #expect(mark.reason == "its lease had no heartbeat")
+        #expect(try RunLog(repository: repository).entries().map(\.id) == [mark.by])
         writer.discard()
         // The mark itself goes with the run records, after 400 days.
         site.clock.step(by: .days(401))
@@ -252,7 +223,9 @@ extension RepositoryPrune.Plan {
                     storage: holder.repository.storage, layout: holder.repository.layout,
                     marker: holder.repository.marker, environment: BackupEnvironment(clocks: beat.clocks)),
                 kind: .logical, epoch: holder.epoch)
-            await #expect(throws: CancellationError.self) { try await lease.keepAlive() }
+            await #expect(throws: CancellationError.self) {
+                try await lease.keepAlive(for: BackupEnvironment().makeRunID())
+            }
         }
         let crafted = try CraftedRepository(at: path, environment: BackupEnvironment(clocks: clock.clocks))
         let id = try crafted.addLeftover(age: .seconds(5), epoch: holder.epoch)
@@ -284,7 +257,7 @@ extension RepositoryPrune.Plan {
         // It commits after the plan was made.
         let committed = try site.crafted.addBackup(age: .days(1), chance: 2)
         #expect(committed == id)
-        let result = try await prune.apply(plan)
+        let result = try await prune.apply(plan, as: RunID(at: site.clock.now, chance: 7))
         #expect(result.givenUp.isEmpty)
         #expect(try site.listed() == [id])
         #expect(

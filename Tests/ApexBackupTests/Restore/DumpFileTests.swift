@@ -77,7 +77,8 @@ extension `Logical restore` {
                     try await dump(database, of: server, script)
                     try await server.withUnusedName { place in
                         let error = try await requireFailure { try await restore(name, to: place) }
-                        #expect([.dumpIncomplete, .objectDamaged, .restoreFailed].contains(error.code), "\(name): \(error)")
+                        #expect(
+                            [.dumpIncomplete, .objectDamaged, .restoreFailed].contains(error.code), "\(name): \(error)")
                         let left = try await server.databases().filter { $0.hasPrefix(place.database ?? "") }
                         #expect(left.isEmpty, "\(name)")
                     }

@@ -108,7 +108,7 @@ extension `Logical restore` {
 
         @Test func `with sessions in it is refused by name, and works when they may be ended`() async throws {
             try await withPlace { server, scratch, place in
-                let other = try await PostgresSession.connect(place, applicationName: "payroll", timeout: .seconds(20))
+                let other = try await PostgresSession.connect(place, applicationName: "payroll", timeout: .seconds(60))
                 let error = try await requireFailure {
                     try await scratch.restore(to: place) { $0.overwrites = true }
                 }
@@ -128,7 +128,7 @@ extension `Logical restore` {
         @Test func `a session that comes while it is restored stops the swap, and goes on`() async throws {
             try await withPlace { server, scratch, place in
                 let (restore, prepared) = try await scratch.planRestore(to: place) { $0.overwrites = true }
-                let other = try await PostgresSession.connect(place, applicationName: "payroll", timeout: .seconds(20))
+                let other = try await PostgresSession.connect(place, applicationName: "payroll", timeout: .seconds(60))
                 let error = try await requireFailure { try await onOwnThreads { try await restore.run(prepared) } }
                 await prepared.close()
                 #expect(error.code == .targetNotEmpty && error.reason?.contains("payroll") == true, "\(error)")
@@ -138,131 +138,77 @@ extension `Logical restore` {
             }
         }
 
-        @Test func `lists the logical slots that name it, which refuse the swap`() async throws {
-            try await PostgresCluster.with(configuration: ["wal_level": "logical"]) { server in
+        @Test func `names what knows it elsewhere before anything is done, and needs no database postgres`()
+            async throws
+        {
+            let settings = ["wal_level": "logical", "max_prepared_transactions": "2"]
+            try await PostgresCluster.with(configuration: settings) { server in
+                let template = server.settings.with(database: "template1")
                 try await server.execute("CREATE DATABASE app")
                 let place = server.settings.with(database: "app")
                 try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: place)
                 let scratch = try await ScratchRepository(for: server)
                 _ = try await scratch.backup("app")
-                try await server.execute(
-                    "SELECT pg_create_logical_replication_slot('to_warehouse', 'pgoutput')", in: place)
+                let slot = "SELECT pg_create_logical_replication_slot('to_warehouse', 'pgoutput')"
+                try await server.execute(slot, in: place)
+                let subscription =
+                    "CREATE SUBSCRIPTION from_shop CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)"
+                try await server.execute(subscription, in: place)
+                try await server.execute("BEGIN; CREATE TABLE u (n int); PREPARE TRANSACTION 'half done'", in: place)
                 #expect(try await server.waitUntilUnused(place))
-                let (_, prepared) = try await scratch.planRestore(to: place) { $0.overwrites = true }
-                await prepared.close()
-                #expect(prepared.plan.warnings.contains { $0.contains("to_warehouse") }, "\(prepared.plan.warnings)")
-            }
-        }
-    }
-
-    @Suite(.timeLimit(.minutes(2))) struct `A part of a database` {
-        /// A backup of two schemas with tables of the same names.
-        private func withBackup(
-            _ body: (PostgresCluster, ScratchRepository, ConnectionSettings) async throws -> Void
-        ) async throws {
-            let server = try await PostgresCluster.shared()
-            try await server.withDatabase { database in
-                try await server.execute(
-                    """
-                    CREATE SCHEMA audit;
-                    CREATE TABLE orders AS SELECT generate_series(1, 3) AS n;
-                    CREATE TABLE items AS SELECT generate_series(1, 4) AS n;
-                    ALTER TABLE items ADD PRIMARY KEY (n);
-                    CREATE TABLE audit.orders AS SELECT generate_series(1, 5) AS n;
-                    CREATE TABLE audit.items AS SELECT generate_series(1, 6) AS n;
-                    CREATE TABLE "or*" AS SELECT 1 AS n;
-                    """, in: database)
-                let scratch = try await ScratchRepository(for: server)
-                _ = try await scratch.backup(try #require(database.database))
-                try await server.withUnusedName { place in try await body(server, scratch, place) }
-            }
-        }
-
-        private func tables(_ server: PostgresCluster, _ place: ConnectionSettings) async throws -> String? {
-            try await server.firstValue(
-                """
-                SELECT string_agg(format('%s.%s', schemaname, relname), ' ' ORDER BY 1) FROM (
-                    SELECT schemaname, relname FROM pg_stat_user_tables ORDER BY 1, 2) AS found
-                """, in: place)
-        }
-
-        @Test func `a table goes into a new database, and into one that exists`() async throws {
-            try await withBackup { server, scratch, place in
-                try await scratch.restore(to: place) { $0.tables = ["public.orders"] }
-                #expect(try await tables(server, place) == "public.orders")
-                #expect(try await server.firstValue("SELECT sum(n) FROM orders", in: place) == "6")
-                try await server.execute("CREATE TABLE mine AS SELECT 1 AS n", in: place)
-                let result = try await scratch.restore(to: place) { $0.tables = ["public.items"] }
-                #expect(result.plan.databases.first?.action == .addTables)
-                #expect(result.databases.first?.rows == 4 && result.databases.first?.tables == 1)
-                let constraints = "SELECT conname FROM pg_constraint WHERE conrelid = 'items'::regclass"
-                #expect(try await server.firstValue(constraints, in: place) == "items_pkey")
-                #expect(try await tables(server, place) == "public.items public.mine public.orders")
-            }
-        }
-
-        @Test func `tables of several schemas are these, and never others of the same names`() async throws {
-            try await withBackup { server, scratch, place in
-                let chosen = ["public.orders", "audit.items"]
-                try await scratch.restore(to: place) { $0.tables = chosen }
-                #expect(try await tables(server, place) == "audit.items public.orders")
-                try await scratch.restore(to: place) { $0.tables = ["audit.orders"] }
-                #expect(try await tables(server, place) == "audit.items audit.orders public.orders")
-            }
-        }
-
-        @Test func `a name is a name, not a pattern`() async throws {
-            try await withBackup { server, scratch, place in
-                try await scratch.restore(to: place) { $0.tables = ["or*"] }
-                #expect(try await tables(server, place) == "public.or*")
-            }
-        }
-
-        @Test func `a schema is restored with all that is in it`() async throws {
-            try await withBackup { server, scratch, place in
-                try await scratch.restore(to: place) { $0.schemas = ["audit"] }
-                #expect(try await tables(server, place) == "audit.items audit.orders")
-            }
-        }
-
-        @Test func `that the backup does not hold is refused`() async throws {
-            try await withBackup { server, scratch, place in
-                for (tables, schemas) in [(["public.lost"], []), (["audit.or*"], []), ([], ["lost"])] {
-                    let error = try await requireFailure {
-                        try await scratch.restore(to: place) {
-                            $0.tables = tables
-                            $0.schemas = schemas
-                        }
-                    }
-                    #expect("\(error)".contains((tables + schemas)[0]), "\(error)")
-                    let databases = try await server.databases()
-                    #expect(!databases.contains(place.database ?? ""))
-                }
-            }
-        }
-
-        @Test func `that exists already leaves the target as it was`() async throws {
-            try await withBackup { server, scratch, place in
-                try await server.execute("CREATE DATABASE \(try #require(place.database)) TEMPLATE template0")
-                try await server.execute("CREATE TABLE items AS SELECT 1 AS n", in: place)
                 let error = try await requireFailure {
-                    try await scratch.restore(to: place) { $0.tables = ["public.items", "public.orders"] }
+                    try await scratch.planRestore(to: place) {
+                        $0.overwrites = true
+                        $0.disconnects = true
+                    }
                 }
-                #expect(error.code == .restoreFailed && "\(error)".contains("already exists"), "\(error)")
-                #expect(error.unchanged?.contains("one transaction") == true)
-                #expect(try await tables(server, place) == "public.items")
-                #expect(try await server.firstValue("SELECT count(*) FROM items", in: place) == "1")
+                #expect(error.code == .targetNotEmpty && error.reason == "'half done'", "\(error)")
+                try await server.execute("ROLLBACK PREPARED 'half done'", in: place)
+
+                try await server.execute("DROP DATABASE postgres WITH (FORCE)", in: template)
+                let other = try await PostgresSession.connect(place, applicationName: "payroll", timeout: .seconds(60))
+                let (restore, prepared) = try await scratch.planRestore(to: place) {
+                    $0.overwrites = true
+                    $0.disconnects = true
+                }
+                for word in ["'to_warehouse'", "'from_shop'", "poolers", "payroll (postgres, local)"] {
+                    #expect(prepared.plan.warnings.contains { $0.contains(word) }, "\(word): \(prepared.plan.warnings)")
+                }
+                let result = try await onOwnThreads { try await restore.run(prepared) }
+                await prepared.close()
+                await other.close()
+                let kept = try #require(result.databases.first?.keptAs)
+                let owner = "SELECT database FROM pg_replication_slots WHERE slot_name = 'to_warehouse'"
+                #expect(try await server.firstValue(owner, in: template) == kept)
+                #expect(try await server.firstValue("SELECT n FROM t", in: place) == "1")
             }
         }
 
-        @Test func `cannot be taken from a plain dump`() async throws {
+        @Test func `gives both databases their names or neither`() async throws {
             let server = try await PostgresCluster.shared()
-            let scratch = try await ScratchRepository(for: server)
-            _ = try await scratch.backup("postgres") { $0.format = .plain }
-            let error = try await requireFailure {
-                try await scratch.planRestore(to: server.settings.with(database: "nowhere")) { $0.tables = ["t"] }
+            try await server.withUnusedName { place in
+                let name = try #require(place.database)
+                let role = "owner_of_\(name)"
+                let statements = [
+                    "CREATE ROLE \(role) LOGIN CREATEDB", "CREATE DATABASE \(name) OWNER \(role) TEMPLATE template0",
+                    "CREATE DATABASE \(name)_new TEMPLATE template0",
+                ]
+                for statement in statements { try await server.execute(statement) }
+                let login = try ConnectionSettings(parsing: server.url(name, user: role))
+                let target = try await TargetServer.open(login, replacing: [], clocks: .system)
+                // The first rename is allowed to this role, the second is not.
+                let error = try await requireFailure {
+                    try await target.swap("\(name)_new", into: name, keeping: "\(name)_old", disconnecting: false)
+                }
+                await target.close()
+                #expect(error.code == .permissionDenied, "\(error)")
+                let found = try await server.databases().filter { $0.hasPrefix(name) }
+                #expect(found == [name, "\(name)_new"])
+                let isOpen = "SELECT datallowconn FROM pg_database WHERE datname = '\(name)'"
+                #expect(try await server.firstValue(isOpen) == "t")
+                try await server.execute("ALTER DATABASE \(name) OWNER TO postgres")
+                try await server.execute("DROP ROLE \(role)")
             }
-            #expect(error.code == .usage && error.reason == nil && error.message.contains("plain SQL"))
         }
     }
 }

@@ -143,16 +143,6 @@ extension `Logical restore` {
             #expect(prepared.plan.databases.first?.action == .create)
         }
 
-        @Test func `needs a server that can be reached and written`() async throws {
-            let server = try await PostgresCluster.shared()
-            let scratch = try await ScratchRepository(for: server)
-            _ = try await scratch.backup("postgres")
-            let nobody = try ConnectionSettings(parsing: "host=/nowhere dbname=app")
-            let error = try await requireFailure { try await scratch.restore(to: nobody) }
-            #expect(error.code == .serverUnreachable && "\(error)".contains("/nowhere"), "\(error)")
-            #expect(try scratch.runs().map(\.start?.operation) == [.backup])
-        }
-
         @Test func `needs a backup`() async throws {
             let server = try await PostgresCluster.shared()
             let scratch = try await ScratchRepository(for: server)

@@ -169,106 +169,115 @@ extension `Logical restore` {
             }
         }
 
-        @Test func `what was in a missing tablespace goes to the default one, and the plan says so`() async throws {
-            try await withServers { origin, target in
-                let place = "\(origin.server.directory)/data/elsewhere"
-                try await runScript("mkdir \"$1\" && chown postgres: \"$1\"", place)
-                try await origin.execute("CREATE TABLESPACE fast LOCATION \(quoteLiteral(place))")
-                try await origin.execute("CREATE DATABASE app TABLESPACE fast TEMPLATE template0")
-                let app = origin.settings.with(database: "app")
-                try await origin.execute(
-                    "CREATE TABLE t TABLESPACE pg_default AS SELECT 1 AS n; CREATE INDEX ON t (n)", in: app)
-                try await origin.execute("CREATE DATABASE other TEMPLATE template0")
-                let other = origin.settings.with(database: "other")
-                try await origin.execute("CREATE TABLE u TABLESPACE fast AS SELECT 2 AS n", in: other)
-                let scratch = try await ScratchRepository(for: origin)
-                _ = try await scratch.backup("app", "other") { $0.globals = true }
-                for jobs in 1...2 {
-                    let result = try await scratch.restore(to: target.settings.withoutDatabase) { $0.jobs = jobs }
-                    #expect(result.plan.warnings.contains { $0.contains("'fast'") && $0.contains("default") })
-                    #expect(
-                        try await target.firstValue("SELECT n FROM t", in: target.settings.with(database: "app")) == "1"
-                    )
-                    let other = target.settings.with(database: "other")
-                    #expect(try await target.firstValue("SELECT n FROM u", in: other) == "2")
-                    try await target.execute("DROP DATABASE app")
-                    try await target.execute("DROP DATABASE other")
-                }
-
-                _ = try await scratch.backup("other") {
-                    $0.globals = true
-                    $0.format = .plain
-                }
-                let error = try await requireFailure { try await scratch.restore(to: target.settings.withoutDatabase) }
-                #expect(error.code == .targetUnsuitable && error.message.contains("'fast'"), "\(error)")
-                #expect(error.remedy.contains("CREATE TABLESPACE") && error.unchanged == "Nothing was changed.")
-                let databases = try await target.databases()
-                #expect(!databases.contains("other"))
+        /// A backup of `app` and `other`, which use the tablespace `fast` in two ways, and of `third`, which does not.
+        private func fillWithTablespace(_ origin: PostgresCluster) async throws -> (ScratchRepository, place: String) {
+            let place = "\(origin.server.directory)/data/elsewhere"
+            try await runScript("mkdir \"$1\" && chown postgres: \"$1\"", place)
+            try await origin.execute("CREATE TABLESPACE fast LOCATION \(quoteLiteral(place))")
+            try await origin.execute("CREATE DATABASE app TABLESPACE fast TEMPLATE template0")
+            try await origin.execute(
+                "CREATE TABLE t TABLESPACE pg_default AS SELECT 1 AS n; CREATE INDEX ON t (n)",
+                in: origin.settings.with(database: "app"))
+            for (name, option) in [("other", "TABLESPACE fast"), ("third", "")] {
+                try await origin.execute("CREATE DATABASE \(name) TEMPLATE template0")
+                let sql = "CREATE TABLE u \(option) AS SELECT 2 AS n; CREATE TABLE v AS SELECT 3 AS n"
+                try await origin.execute(sql, in: origin.settings.with(database: name))
             }
+            let scratch = try await ScratchRepository(for: origin)
+            _ = try await scratch.backup("app", "other", "third") { $0.globals = true }
+            return (scratch, place)
         }
-    }
 
-    @Suite(.timeLimit(.minutes(2))) struct `A database's properties` {
-        @Test func `come back under another name`() async throws {
-            let server = try await PostgresCluster.shared()
-            try await server.withDatabase { database in
-                let name = try #require(database.database)
-                let owner = "owner of \(name)"
-                let reader = "reader_\(name)"
-                try await server.execute("CREATE ROLE \"\(owner)\"; CREATE ROLE \(reader)")
-                let statements = [
-                    "ALTER DATABASE \(name) OWNER TO \"\(owner)\"", "ALTER DATABASE \(name) CONNECTION LIMIT 17",
-                    "ALTER DATABASE \(name) SET search_path = \"$user\", public, \"Odd, Name\"",
-                    "ALTER DATABASE \(name) SET work_mem = '7MB'",
-                    "ALTER DATABASE \(name) SET app.note = 'it''s; \\ fine'",
-                    "ALTER DATABASE \(name) SET datestyle = 'German, DMY'",
-                    "ALTER DATABASE \(name) SET temp_tablespaces = ''",
-                    "ALTER ROLE \(reader) IN DATABASE \(name) SET statement_timeout = '3s'",
-                    "COMMENT ON DATABASE \(name) IS 'what''s in it; \\ here'",
-                    "REVOKE CONNECT, TEMPORARY ON DATABASE \(name) FROM PUBLIC",
-                    "GRANT CONNECT ON DATABASE \(name) TO \(reader) WITH GRANT OPTION",
-                ]
-                for statement in statements { try await server.execute(statement) }
-                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
-                let scratch = try await ScratchRepository(for: server)
-                for format in DumpFormat.allCases {
-                    _ = try await scratch.backup(name) { $0.format = format }
-                    try await server.withUnusedName { place in
-                        try await scratch.restore(to: place)
-                        let origin = try await properties(server, database)
-                        #expect(origin["owner"] == owner && origin["settings"]?.contains("app.note") == true)
-                        #expect(try await properties(server, place) == origin)
+        private func plan(
+            _ scratch: ScratchRepository, to target: ConnectionSettings, _ configure: (inout RestoreRequest) -> Void
+        ) async throws -> RestorePlan {
+            let (_, prepared) = try await scratch.planRestore(to: target, configure)
+            await prepared.close()
+            return prepared.plan
+        }
+
+        @Test func `a missing tablespace is refused with what is in it, or everything goes where it was said`()
+            async throws
+        {
+            try await withServers { origin, target in
+                let (scratch, place) = try await fillWithTablespace(origin)
+                let all = target.settings.withoutDatabase
+                let before = try await target.databases()
+                for names in [["app"], ["other"], ["app", "other", "third"]] {
+                    let error = try await requireFailure { try await scratch.restore(to: all) { $0.databases = names } }
+                    #expect(error.code == .targetUnsuitable && error.message.contains("'fast'"), "\(error)")
+                    #expect(error.reason?.contains(place) == true && error.unchanged == "Nothing was changed.")
+                    #expect(error.remedy.contains("CREATE TABLESPACE") && error.remedy.contains("--tablespace"))
+                }
+                let unknown = try await requireFailure {
+                    try await scratch.restore(to: all) { $0.tablespace = "slow" }
+                }
+                #expect(unknown.message.contains("'slow'") && unknown.reason == "it has 'pg_default'", "\(unknown)")
+                #expect(try await target.databases() == before)
+
+                // What is not in it is not asked for it, neither a database nor a part of one.
+                #expect(try await plan(scratch, to: all) { $0.databases = ["third"] }.mappedTablespaces.isEmpty)
+                func part(_ table: String, _ tablespace: String? = nil) async throws -> RestorePlan {
+                    try await plan(scratch, to: target.settings.with(database: "x")) {
+                        ($0.database, $0.tables, $0.tablespace) = ("other", [table], tablespace)
                     }
                 }
-                try await server.execute("DROP DATABASE \(name) WITH (FORCE)")
-                try await server.execute("DROP ROLE \"\(owner)\", \(reader)")
-                try await server.withUnusedName { place in
-                    let result = try await scratch.restore(to: place)
-                    #expect(result.warnings.contains { $0.contains("the role '\(owner)' is missing") })
-                    #expect(try await server.firstValue("SHOW work_mem", in: place) == "7MB")
+                await #expect(throws: BackupError.self) { try await part("u") }
+                #expect(try await part("u", "pg_default").databases.count == 1)
+
+                for jobs in 1...2 {
+                    let result = try await scratch.restore(to: all) {
+                        $0.jobs = jobs
+                        $0.tablespace = "pg_default"
+                    }
+                    #expect(result.plan.mappedTablespaces == [.init(source: "fast", target: "pg_default")])
+                    for (name, sql) in [("app", "SELECT n FROM t"), ("other", "SELECT n - 1 FROM u")] {
+                        #expect(try await target.firstValue(sql, in: target.settings.with(database: name)) == "1")
+                    }
+                    for name in ["app", "other", "third"] { try await target.execute("DROP DATABASE \(name)") }
                 }
+                try await expectOwnTablespace(scratch, target)
+                try await expectScriptRefused(scratch, origin, target)
             }
         }
 
-        private func properties(
-            _ server: PostgresCluster, _ database: ConnectionSettings
-        ) async throws -> [String: String] {
-            let session = try await server.session(database)
-            let result = try await session.query(
-                """
-                SELECT pg_get_userbyid(datdba) AS owner, pg_encoding_to_char(encoding) AS encoding, datcollate, datctype,
-                    datconnlimit, shobj_description(oid, 'pg_database') AS comment,
-                    (SELECT string_agg(grants, '; ' ORDER BY grants) FROM (
-                        SELECT concat_ws(' ', CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END,
-                            privilege_type, is_grantable) AS grants FROM aclexplode(datacl)) AS g) AS grants,
-                    (SELECT string_agg(concat_ws(' ', setrole::regrole, c), '; ' ORDER BY setrole::regrole::text, c)
-                        FROM pg_db_role_setting, unnest(setconfig) AS c WHERE setdatabase = d.oid) AS settings
-                FROM pg_database d WHERE datname = current_database()
-                """)
-            await session.close()
-            var found: [String: String] = [:]
-            for column in result.columns { found[column] = result.value(0, column) }
-            return found
+        /// With a tablespace of that name, wherever it is, things go into it; parts only where their database is.
+        private func expectOwnTablespace(_ scratch: ScratchRepository, _ target: PostgresCluster) async throws {
+            let place = "\(target.server.directory)/data/here"
+            try await runScript("mkdir \"$1\" && chown postgres: \"$1\"", place)
+            try await target.execute("CREATE TABLESPACE fast LOCATION \(quoteLiteral(place))")
+            let result = try await scratch.restore(to: target.settings.withoutDatabase)
+            #expect(result.plan.mappedTablespaces.isEmpty)
+            let database =
+                "SELECT spcname FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname"
+            #expect(try await target.firstValue("\(database) = 'app'") == "fast")
+            let table = "SELECT tablespace FROM pg_tables WHERE tablename = 'u'"
+            #expect(try await target.firstValue(table, in: target.settings.with(database: "other")) == "fast")
+            let error = try await requireFailure {
+                try await plan(scratch, to: target.settings.with(database: "third")) {
+                    ($0.database, $0.tables, $0.tablespace) = ("other", ["u"], "fast")
+                }
+            }
+            #expect(error.code == .usage && error.remedy.contains("--tablespace pg_default"), "\(error)")
+        }
+
+        /// A script may name each tablespace of its server.
+        private func expectScriptRefused(
+            _ scratch: ScratchRepository, _ origin: PostgresCluster, _ target: PostgresCluster
+        ) async throws {
+            let place = "\(origin.server.directory)/data/cold"
+            try await runScript("mkdir \"$1\" && chown postgres: \"$1\"", place)
+            try await origin.execute("CREATE TABLESPACE cold LOCATION \(quoteLiteral(place))")
+            _ = try await scratch.backup("third") {
+                $0.globals = true
+                $0.format = .plain
+            }
+            let error = try await requireFailure {
+                try await scratch.restore(to: target.settings.with(database: "script"))
+            }
+            #expect(error.code == .targetUnsuitable && error.message.contains("'cold'"), "\(error)")
+            #expect(error.remedy.contains("CREATE TABLESPACE") && error.unchanged == "Nothing was changed.")
+            #expect(try await !target.databases().contains("script"))
         }
     }
 }

@@ -24,7 +24,7 @@ extension `Logical restore` {
                     #expect(try await server.waitUntilUnused(place))
                     let (restore, prepared) = try await scratch.planRestore(to: place) { $0.overwrites = true }
                     let other = try await PostgresSession.connect(
-                        place, applicationName: "payroll", timeout: .seconds(20))
+                        place, applicationName: "payroll", timeout: .seconds(60))
                     let running = Task(executorPreference: ThreadedExecutor.shared) { try await restore.run(prepared) }
                     let closed = try await eventually {
                         try await server.firstValue("SELECT datallowconn FROM pg_database WHERE datname = '\(name)'")

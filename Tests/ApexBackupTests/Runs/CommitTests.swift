@@ -53,7 +53,9 @@ private final class ForestallingStorage: Storage {
         if key.lastComponent == "RESTORE.md", let name = key.text.split(separator: "/").dropLast().last,
             let id = RunID(parsing: name)
         {
-            let mark = AbortedRun(at: Timestamp(microseconds: 0), by: id, reason: "the test wants it")
+            let mark = AbortedRun(
+                at: Timestamp(microseconds: 0), by: RunID(at: Timestamp(microseconds: 0), chance: 7),
+                reason: "the test wants it")
             _ = try storage.putIfAbsent(
                 layout.manifest(id), try RepositoryJSON.encode(ManifestDocument.aborted(mark)))
             throw FaultyStorage.fault

@@ -49,6 +49,8 @@ import Testing
         (BackupError(.pruneRefused, "Refused.", remedy: "R"), .refused, 1),
         (BackupError(.clockImplausible, "Refused.", remedy: "R"), .refused, 1),
         (BackupError(.wrongCluster, "Refused.", remedy: "R"), .refused, 1),
+        (BackupError(.pooledConnection, "Refused.", remedy: "R"), .refused, 1),
+        (BackupError(.settings, "Refused.", remedy: "R"), .refused, 78),
         (CancellationError(), .interrupted, 1), (CraftingFailure(), .failed, 1),
     ]
 
@@ -91,6 +93,23 @@ import Testing
         #expect(warnings.withLock { $0.count } == 1)
     }
 
+    @Test func `of two that draw one name in the same second is two records`() async throws {
+        let draws = Atomic<UInt16>(0)
+        // The second run draws 7 twice, and then 9.
+        let chances: [UInt16] = [7, 7, 7, 9]
+        let environment = BackupEnvironment(
+            clocks: clock.clocks,
+            chance: { chances[min(3, Int(draws.wrappingAdd(1, ordering: .relaxed).newValue))] })
+        let log = RunLog(repository: try crafted.open(environment: environment))
+        let first = try await log.recorded(.verify, settings: "") { $0 }
+        let second = try await log.recorded(.backup, settings: "") { $0 }
+        #expect(first.text.hasSuffix("-0007") && second.text.hasSuffix("-0009"))
+        let entries = try log.entries()
+        #expect(entries.map(\.id) == [first, second])
+        #expect(entries.map { $0.start?.operation } == [.verify, .backup])
+        #expect(entries.allSatisfy { $0.state == .succeeded })
+    }
+
     private func start(_ operation: Operation = .backup, host: String, gone: Bool, chance: UInt16) throws -> RunID {
         let repository = try log().repository
         let id = RunID(at: clock.now, chance: chance)
@@ -107,10 +126,13 @@ import Testing
     @Test func `without an end is one of a running process, or of one that was killed`() throws {
         _ = try start(host: HostFacts.name, gone: false, chance: 1)
         #expect(try entry().state == .running)
+        #expect(try entry().problem == nil)
         _ = try start(host: HostFacts.name, gone: true, chance: 2)
         #expect(try entry().state == .interrupted)
+        #expect(try entry().problem?.contains("it was killed") == true)
         _ = try start(host: "another-host", gone: true, chance: 3)
         #expect(try entry().state == .running)
+        #expect(try entry().problem?.contains("on its host it may be running") == true)
     }
 
     @Test func `of another host's backup ends as interrupted once its lease is another's or released`() async throws {

@@ -57,7 +57,10 @@ extension `Logical backup` {
                     #expect(reports.map(\.succeeded) == [true] && reports.map(\.id) == [manifest.id])
                     #expect(reports.first?.objects == manifest.artefacts.reduce(0) { $0 + $1.volumes.count })
                     let entry = try #require(try scratch.entries().first)
-                    #expect(entry.state == state && entry.facts.last?.level == level.rawValue)
+                    #expect(entry.state == state)
+                    let fact = try #require(entry.facts.last)
+                    #expect(fact.level == level.rawValue && fact.succeeded && fact.seconds == reports.first?.seconds)
+                    #expect(fact.at > manifest.finishedAt && fact.seconds ?? 0 > 0)
                     #expect(try scratch.runs().last?.start?.operation == .verify)
                     #expect(try scratch.runs().last?.state == .succeeded)
                 }
@@ -241,7 +244,36 @@ extension `Logical backup` {
                 _ = try await Damage.bitFlipped.apply(to: fact, in: scratch.directory)
                 let entry = try #require(try scratch.entries().first)
                 #expect(entry.manifest?.id == manifest.id && entry.state == .committed)
-                #expect(scratch.warnings.contains { $0.contains(fact.split(separator: "/").last ?? "") })
+                let name = fact.split(separator: "/").last ?? ""
+                #expect(scratch.warnings.contains { $0.contains(name) })
+                let report = try #require(try await scratch.verify(.checksum).first)
+                #expect(report.problems.map(\.code) == [.objectDamaged] && report.problems[0].message.contains(name))
+                #expect(try scratch.entries().first?.state == .verified, "what was captured is right all the same")
+            }
+        }
+
+        @Test func `of one object that cannot be read proves nothing against it, and goes on with the rest`()
+            async throws
+        {
+            try await withBackup { server, scratch, first in
+                let second = try await scratch.backup(try #require(first.databases?.first?.name))
+                var withheld = 0
+                // Whichever read fails: it ends the run, or it is told of one backup and the other is proved.
+                for number in 1...40 {
+                    let known = try scratch.entries().flatMap(\.facts).count
+                    let faulty = FaultyStorage(scratch.repository.storage, failing: .read, number: number)
+                    guard let repository = try? scratch.wrapping({ _ in faulty }) else { continue }
+                    let verification = BackupVerification(repository: repository, level: .checksum, bin: nil)
+                    guard let reports = try? await onOwnThreads({ try await verification.run(nil) }) else { continue }
+                    #expect(Set(reports.map(\.id)) == [first.id, second.id])
+                    let failed = reports.filter { !$0.succeeded }
+                    #expect(failed.allSatisfy { $0.problems.map(\.code) == [.storageFailed] }, "\(failed)")
+                    #expect(failed.count <= 1)
+                    withheld += failed.count
+                    let facts = try scratch.entries().flatMap(\.facts)
+                    #expect(facts.count == known + 2 - failed.count && facts.allSatisfy(\.succeeded))
+                }
+                #expect(withheld >= first.artefacts.count)
             }
         }
     }

@@ -28,6 +28,7 @@ let goldenJSON = #"""
         "stored_bytes" : 10485760
       },
       "chain" : {
+        "journal_head" : null,
         "prev" : "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
         "signatures" : [
 
@@ -79,6 +80,8 @@ let goldenJSON = #"""
       },
       "clock" : {
         "finished_at" : "2026-11-21T11:12:07Z",
+        "skew_ms" : 10,
+        "skew_unc_ms" : 30,
         "t0" : "2026-11-21T11:12:00Z"
       },
       "deviations" : [
@@ -151,6 +154,8 @@ let goldenJSON = #"""
         "database" : "apex",
         "lsn_end" : "0/3000148",
         "rpa_s" : 33120,
+        "timeline" : 4,
+        "uncertainty_basis" : "the server's clock against another",
         "uncertainty_s" : 0.05
       },
       "recovery_time" : {
@@ -273,7 +278,7 @@ let goldenMarkdown = #"""
 
     ## Recovery point
 
-    All that was committed before 2026-11-21 02:00:00 UTC is there; the failure was declared at 2026-11-21 11:12:00 UTC. Evidence: dump snapshot of database apex, WAL position `0/3000148`. RPA 9 h 12 min ± 50 ms.
+    All that was committed before 2026-11-21 02:00:00 UTC is there; the failure was declared at 2026-11-21 11:12:00 UTC. Evidence: dump snapshot of database apex, WAL position `0/3000148` on timeline 4. RPA 9 h 12 min ± 50 ms (the server's clock against another).
 
     ## Backup used
 

@@ -48,7 +48,7 @@ private func judge(_ change: (inout DrillObservation) -> Void) -> DrillVerdict {
     @Test(arguments: [
         (DrillFault.noBackup("x"), Verdict.fail), (.damagedBackup("x"), .fail), (.failedRestore("x"), .fail),
         (.failedServer("x"), .fail), (.noTarget("x"), .notVerified), (.noRepository("x"), .notVerified),
-        (.aborted("x"), .notVerified),
+        (.aborted("x"), .notVerified), (.notRecorded("x"), .notVerified),
     ])
     func `fails for what is wrong with the backup, and proves nothing for what kept it from trying`(
         fault: DrillFault, expected: Verdict
@@ -60,6 +60,13 @@ private func judge(_ change: (inout DrillObservation) -> Void) -> DrillVerdict {
         #expect(verdict.reasons.first == fault.text)
         #expect(verdict.checks.allSatisfy { $0.outcome == .notVerified("not run, because \(fault.text)") })
         #expect(!verdict.hasRecovered)
+    }
+
+    @Test func `keeps the recovery time of what was proved and could not be recorded`() {
+        let verdict = judge { $0.faults = [.notRecorded("the ledger is broken")] }
+        #expect(verdict.verdict == .notVerified && verdict.hasRecovered)
+        #expect(verdict.reasons == ["the drill could not be recorded: the ledger is broken"])
+        #expect(!judge { $0.faults = [.notRecorded("x"), .aborted("y")] }.hasRecovered)
     }
 
     @Test func `stays a failure when the drill was stopped after it`() {

@@ -94,4 +94,16 @@ private let noAssumptions = DrillPolicy.Objectives(rto: .seconds(60), rpo: .seco
         #expect(point.actual == .zero)
         #expect(point.uncertainty == .seconds(3))
     }
+
+    @Test(arguments: [(0, 100, 50, 0, 50), (0, 100, 1050, 1000, 50), (0, 100, -950, -1000, 50), (0, 0, 7, 7, 0)])
+    func `knows two clocks as well as the time between two readings of one allows`(
+        start: Int64, end: Int64, server: Int64, skew: Int64, uncertainty: Int64
+    ) {
+        let difference = ClockDifference(
+            server: Timestamp(microseconds: server), between: Timestamp(microseconds: start),
+            and: Timestamp(microseconds: end))
+        #expect(difference.skew == .microseconds(skew))
+        #expect(difference.uncertainty == .microseconds(uncertainty))
+        #expect(difference.bound == .microseconds(abs(skew) + uncertainty))
+    }
 }

@@ -64,6 +64,25 @@ import Testing
             ])
     }
 
+    @Test func `tells which roles and tablespaces its objects need, or the chosen ones of them`() throws {
+        var writer = ArchiveWriter(entries: 3)
+        writer.entry(1, "TABLE", tag: "a", hasData: false, tablespace: "fast")
+        writer.entry(2, "INDEX", tag: "b", hasData: false, tablespace: "Cold \"one\"", owner: "team")
+        writer.entry(3, "COMMENT", tag: "c", hasData: false, owner: "nobody")
+        func read(_ reader: ArchiveContentsReader) throws -> ArchiveContents {
+            var (reader, position) = (reader, 0)
+            try reader.consume(writer.bytes.span, from: &position)
+            #expect(reader.isComplete)
+            return reader.contents
+        }
+        let all = try read(ArchiveContentsReader())
+        #expect(all.owners == ["owner", "team"] && all.tablespaces == ["fast", "Cold \"one\""])
+        let chosen = try read(ArchiveContentsReader(noting: [2, 3]))
+        #expect(chosen.owners == ["team"] && chosen.tablespaces == ["Cold \"one\""])
+        let fixtures = try ArchiveFixtures.all.map { try counted($0.bytes).contents }
+        #expect(fixtures.allSatisfy { !$0.owners.isEmpty && $0.tablespaces.isEmpty })
+    }
+
     @Test(arguments: [(14, 4), (15, 4), (16, 4), (16, 8), (16, 2)] as [(UInt8, Int)])
     func `reads every version and size of integers`(minorVersion: UInt8, integerSize: Int) throws {
         var writer = ArchiveWriter(minorVersion: minorVersion, integerSize: integerSize, entries: 2)

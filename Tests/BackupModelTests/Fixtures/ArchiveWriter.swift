@@ -17,15 +17,16 @@ struct ArchiveWriter {
 
     mutating func entry(
         _ dumpID: Int, _ description: String = "TABLE DATA", schema: String? = "public", tag: String,
-        copy: String? = "COPY …", definition: String? = "", dependencies: Int = 2, hasData: Bool = true
+        copy: String? = "COPY …", definition: String? = "", dependencies: Int = 2, hasData: Bool = true,
+        tablespace: String = "", owner: String = "owner"
     ) {
         integer(dumpID)
         integer(hasData ? 1 : 0)
         for text in ["0", "16384", tag, description] { string(text) }
         integer(3)
-        for text in [definition, "", copy, schema, "", nil] { string(text) }
+        for text in [definition, "", copy, schema, tablespace, nil] { string(text) }
         if minorVersion >= 16 { integer(0) }
-        string("owner")
+        string(owner)
         string("false")
         for dependency in 0..<dependencies { string(String(dependency)) }
         string(nil)

@@ -261,44 +261,7 @@ extension BackupKind {
     }
 }
 
-@Suite struct `Guarding against a wrong clock` {
-    private let newest = instant("2026-03-10T00:00:00Z")
-
-    @Test func `refuses a clock behind the newest backup`() throws {
-        let now = newest.advanced(by: .microseconds(-1))
-        let error = try #require(ClockGuard.refusal(now: now, newest: newest, medianInterval: nil))
-        #expect(error.code == .clockImplausible)
-        #expect(error.remedy.contains("--now-is-right"))
-        #expect(error.unchanged == "No backup was removed.")
-        #expect(ClockGuard.refusal(now: newest, newest: newest, medianInterval: nil) == nil)
-    }
-
-    @Test func `refuses a clock more than a week and three intervals ahead`() throws {
-        let day = Duration.seconds(86_400)
-        func isRefused(after age: Duration, every interval: Duration?) -> Bool {
-            ClockGuard.refusal(now: newest.advanced(by: age), newest: newest, medianInterval: interval) != nil
-        }
-        #expect(!isRefused(after: day * 7, every: day))
-        #expect(isRefused(after: day * 7 + .seconds(1), every: day))
-        #expect(!isRefused(after: day * 21, every: day * 7))
-        #expect(isRefused(after: day * 21 + .seconds(1), every: day * 7))
-        #expect(!isRefused(after: day * 6, every: .seconds(60)))
-        #expect(!isRefused(after: day * 4000, every: nil))
-    }
-
-    @Test func `has nothing to say without a backup`() {
-        #expect(ClockGuard.refusal(now: newest, newest: nil, medianInterval: nil) == nil)
-    }
-
-    @Test func `finds the median interval in any order`() {
-        let starts = [0, 10, 20, 30, 1000].map { newest.advanced(by: .seconds($0)) }
-        #expect(ClockGuard.medianInterval(of: starts.reversed()) == .seconds(10))
-        #expect(ClockGuard.medianInterval(of: [newest]) == nil)
-        #expect(ClockGuard.medianInterval(of: []) == nil)
-    }
-}
-
-private func instant(_ text: String) -> Timestamp {
+func instant(_ text: String) -> Timestamp {
     guard case .instant(let time) = TimeText.parse(text) else { preconditionFailure("'\(text)' is no time") }
     return time
 }

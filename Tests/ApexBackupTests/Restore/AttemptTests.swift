@@ -1,0 +1,158 @@
+import BackupModel
+import FoundationEssentials
+import PostgresAccess
+import TestSupport
+import Testing
+
+@testable import ApexBackup
+
+extension `Logical restore` {
+    @Suite(.timeLimit(.minutes(2))) struct `An attempt` {
+        /// Restores as the command does: plan, confirmation and all else in one recorded run.
+        @discardableResult
+        private func attempt(
+            _ scratch: ScratchRepository, to place: ConnectionSettings,
+            _ configure: (inout RestoreRequest) -> Void = { _ in },
+            accepting accept: @escaping @Sendable (RestorePlan) throws -> Void = { _ in }
+        ) async throws -> RestoreResult {
+            var request = RestoreRequest()
+            request.bin = scratch.server.tools.directory
+            request.spoolDirectory = scratch.directory.path
+            configure(&request)
+            let restore = LogicalRestore(repository: scratch.repository, request: request, connection: place)
+            return try await onOwnThreads { try await restore.run(accepting: accept) }
+        }
+
+        private func withBackup(
+            _ body: (PostgresCluster, ScratchRepository, ConnectionSettings) async throws -> Void
+        ) async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                let scratch = try await ScratchRepository(for: server)
+                _ = try await scratch.backup(try #require(database.database))
+                try await server.withUnusedName { place in try await body(server, scratch, place) }
+            }
+        }
+
+        @Test func `leaves a run record whatever became of it, and a plan alone leaves none`() async throws {
+            try await withBackup { server, scratch, place in
+                func expect(_ state: RunLog.Entry.State, _ code: ErrorCode?) throws {
+                    let last = try #require(try scratch.runs().last)
+                    #expect(last.start?.operation == .restore && last.state == state, "\(last)")
+                    #expect(last.end?.error?.code == code && last.end?.exitStatus == code?.exitStatus ?? 0)
+                }
+                let nobody = try ConnectionSettings(parsing: "host=/nowhere dbname=app")
+                let unreachable = try await requireFailure { try await attempt(scratch, to: nobody) }
+                #expect(unreachable.code == .serverUnreachable && "\(unreachable)".contains("/nowhere"))
+                try expect(.failed, .serverUnreachable)
+                _ = try await requireFailure { try await attempt(scratch, to: place) { $0.database = "lost" } }
+                try expect(.refused, .usage)
+                let early = Timestamp(microseconds: 0)
+                _ = try await requireFailure { try await attempt(scratch, to: place) { $0.moment = .time(early) } }
+                try expect(.refused, .momentUnreachable)
+                let count = try scratch.runs().count
+                let (_, prepared) = try await scratch.planRestore(to: place)
+                await prepared.close()
+                #expect(try scratch.runs().count == count)
+
+                try await attempt(scratch, to: place)
+                try expect(.succeeded, nil)
+                _ = try await requireFailure { try await attempt(scratch, to: place) }
+                try expect(.refused, .targetNotEmpty)
+                let refusal = BackupError(.usage, "Not so.", remedy: "Say yes.")
+                let overwrites = { (request: inout RestoreRequest) in request.overwrites = true }
+                #expect(try await server.waitUntilUnused(place))
+                let unconfirmed = try await requireFailure {
+                    try await attempt(scratch, to: place, overwrites, accepting: { _ in throw refusal })
+                }
+                #expect(unconfirmed == refusal)
+                try expect(.refused, .usage)
+                let stopped = try await requireFailure {
+                    try await attempt(scratch, to: place, overwrites, accepting: { _ in throw CancellationError() })
+                }
+                #expect(stopped.code == .interrupted)
+                try expect(.interrupted, .interrupted)
+                let databases = try await server.databases()
+                #expect(databases.filter { $0.hasPrefix(place.database ?? "") } == [place.database])
+                #expect(try scratch.runs().count == count + 4)
+            }
+        }
+
+        @Test func `by a role without the rights is refused before it has changed anything`() async throws {
+            try await withBackup { server, scratch, place in
+                let name = try #require(place.database)
+                let role = "modest_\(name)"
+                try await server.execute("CREATE ROLE \(role) LOGIN")
+                func login(_ database: String) throws -> ConnectionSettings {
+                    try ConnectionSettings(parsing: server.url(database, user: role))
+                }
+                let error = try await requireFailure { try await attempt(scratch, to: try login(name)) }
+                #expect(error.code == .permissionDenied && error.remedy.contains("CREATEDB"), "\(error)")
+                #expect(error.message.contains("'\(role)'") && error.unchanged == "Nothing was changed.")
+                #expect(try await !server.databases().contains(name))
+
+                try await server.execute("ALTER ROLE \(role) CREATEDB")
+                try await server.execute("CREATE DATABASE \(name) TEMPLATE template0")
+                let foreign = try await requireFailure { try await attempt(scratch, to: try login(name)) }
+                #expect(foreign.code == .permissionDenied && foreign.reason == "only its owner may", "\(foreign)")
+
+                // Objects of its own it may restore; that those of others fail is said before.
+                try await server.execute("CREATE DATABASE \(name)_own OWNER \(role) TEMPLATE template0")
+                try await server.execute("CREATE TABLE mine AS SELECT 5 AS n", in: try login("\(name)_own"))
+                _ = try await scratch.backup("\(name)_own")
+                let result = try await attempt(scratch, to: try login("\(name)_copy"))
+                #expect(result.plan.warnings.contains { $0.contains("'\(role)' is no superuser") })
+                let copy = server.settings.with(database: "\(name)_copy")
+                #expect(try await server.firstValue("SELECT n FROM mine", in: copy) == "5")
+                for database in [name, "\(name)_own", "\(name)_copy"] {
+                    try await server.execute("DROP DATABASE \(database) WITH (FORCE)")
+                }
+                try await server.execute("DROP ROLE \(role)")
+            }
+        }
+
+        @Test func `plans with the room there is, and says what is missing`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withUnusedName { place in
+                let name = try #require(place.database)
+                try await server.execute("CREATE ROLE owner_\(name)")
+                try await server.execute("CREATE DATABASE \(name) TEMPLATE template0")
+                let table = "CREATE TABLE t AS SELECT 1 AS n; ALTER TABLE t OWNER TO owner_\(name)"
+                try await server.execute(table, in: place)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(name)
+                try await server.execute("DROP DATABASE \(name) WITH (FORCE)")
+                try await server.execute("DROP ROLE owner_\(name)")
+
+                func plan(_ configure: (inout RestoreRequest) -> Void = { _ in }) async throws -> RestorePlan {
+                    let (_, prepared) = try await scratch.planRestore(to: place, configure)
+                    await prepared.close()
+                    return prepared.plan
+                }
+                let usual = try await plan { $0.jobs = 2 }
+                #expect(usual.missingRoles == ["owner_\(name)"] && usual.spoolFreeBytes > 0)
+                #expect(usual.warnings.contains { $0.contains("owner_\(name)") && $0.contains("stops there") })
+                let data = "\(server.server.directory)/data"
+                #expect((usual.targetFreeBytes ?? 0 > 0) == FileManager.default.isReadableFile(atPath: data))
+                #expect(try await plan { $0.tables = ["t"] }.missingRoles == usual.missingRoles)
+                // A file system that has no room for anything.
+                let crowded = try await plan { ($0.jobs, $0.spoolDirectory) = (2, "/proc") }
+                #expect(crowded.databases.first?.feed == .streamed && crowded.databases.first?.jobs == 1)
+                #expect(crowded.warnings.contains { $0.contains("no room for a spool") && $0.contains("/proc") })
+                let nowhere = try await requireFailure { try await plan { $0.spoolDirectory = "/no/such/place" } }
+                #expect(nowhere.code == .settings && nowhere.remedy.contains("TMPDIR"), "\(nowhere)")
+
+                let failed = try await requireFailure { try await scratch.restore(to: place) }
+                #expect(failed.code == .restoreFailed && "\(failed)".contains("owner_\(name)"), "\(failed)")
+
+                // From 17 on the server knows the setting.
+                guard server.tools.major < 17 else { return }
+                _ = try scratch.rewrite(manifest) { $0.tools["pg_dump"] = "17.2" }
+                let newer = try await requireFailure { try await plan() }
+                #expect(newer.code == .targetUnsuitable && newer.message.contains("pg_dump 17"), "\(newer)")
+                #expect(newer.reason?.contains("transaction_timeout") == true)
+            }
+        }
+    }
+}

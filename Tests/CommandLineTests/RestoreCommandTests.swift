@@ -1,0 +1,142 @@
+import FoundationEssentials
+import Glibc
+import TestSupport
+import Testing
+
+@Suite struct `A server that cannot be restored into` {
+    private static let secret = "hunter2-wrong"
+
+    @Test func `is named with the reason, leaves a run record, and no password is told`() async throws {
+        let guarded = try await GuardedCluster.shared()
+        let cluster = guarded.cluster
+        let secret = Self.secret
+        let cases: [(url: String, code: String, state: String, words: [String])] = [
+            (
+                cluster.url("x", user: "locked", password: secret), "authentication-failed", "failed",
+                ["28P01", "locked@"]
+            ),
+            (cluster.url("x", user: "locked"), "authentication-failed", "failed", ["asks for a password"]),
+            (
+                "postgresql://app:\(secret)@no-such-host.invalid/x", "server-unreachable", "failed",
+                ["no-such-host.invalid"]
+            ),
+            ("postgresql://app:\(secret)@127.0.0.1:1/x", "server-unreachable", "failed", ["127.0.0.1:1"]),
+            (cluster.url("x", user: "modest"), "permission-denied", "failed", ["'modest'", "CREATEDB"]),
+            (guarded.pooledURL, "pooled-connection", "refused", ["connection pooler"]),
+            (cluster.url("app"), "target-not-empty", "refused", ["'app'", "--overwrite"]),
+        ]
+        try await Workplace.with { place in
+            _ = try await place.backUp()
+            let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database"
+            let before = try await cluster.answer(databases)
+            for (url, code, _, words) in cases {
+                let arguments = ["restore", "--database", place.database, "--to", url]
+                let planned = try await place.tool.run(arguments + ["--dry-run"])
+                let json = try await place.tool.run(arguments + ["--json"])
+                #expect(planned.status == 1 && json.status == 1, "\(code)")
+                #expect(try json.json()["error"]?["code"]?.text == code, "\(json.standardOutput)")
+                let unchanged = try json.json()["error"]?["unchanged"]?.text
+                #expect(unchanged?.hasPrefix("Nothing was ") == true, "\(json.standardOutput)")
+                for word in words { #expect(planned.standardError.contains(word), "\(planned.standardError)") }
+                #expect(!(planned.standardError + json.standardOutput).contains(secret))
+            }
+            // A dry run is no attempt.
+            #expect(try await place.runs("restore").sorted() == cases.map(\.state).sorted())
+            #expect(try await cluster.answer(databases) == before)
+            for (file, bytes) in try place.contents() {
+                #expect(!String(decoding: bytes, as: UTF8.self).contains(secret), "\(file)")
+            }
+        }
+    }
+}
+
+@Suite struct `The name of a database` {
+    private func encoded(_ name: String) -> String {
+        name.utf8.map { byte in
+            let digits = String(byte, radix: 16, uppercase: true)
+            return "%" + (digits.count < 2 ? "0" : "") + digits
+        }.joined()
+    }
+
+    @Test func `is taken literally, whatever is in it`() async throws {
+        try await Workplace.with { place in
+            let cluster = place.cluster
+            let plain = place.database
+            let names = [plain.uppercased(), "\(plain)_test", "-rf \(plain)", "\(plain) quo\"te's/\n日本 %s"]
+            func quoted(_ name: String) -> String { "\"\(name.split(separator: "\"").joined(separator: "\"\""))\"" }
+            for (number, name) in names.enumerated() {
+                try await cluster.execute("CREATE DATABASE \(quoted(name)) TEMPLATE template0")
+                try await cluster.execute("CREATE TABLE t AS SELECT \(number) AS n", database: name)
+            }
+            let all = [plain] + names
+            let backup = try await place.tool.run(["backup"] + all.map { "--database=\($0)" })
+            #expect(backup.status == 0, "\(backup.standardError)")
+            // Without a name in the backup that is the same, there is no choosing.
+            let unclear = try await place.tool.run("restore", "--to", cluster.url("\(plain)_other"), "--json")
+            #expect(unclear.status == 64)
+            for name in all {
+                #expect(try unclear.json()["error"]?["reason"]?.text?.contains("'\(name)'") == true)
+            }
+            for (number, name) in names.enumerated() {
+                let target = "\(name)+"
+                let arguments = ["restore", "--database=\(name)", "--to", cluster.url(encoded(target))]
+                let first = try await place.tool.run(arguments)
+                #expect(first.status == 0, "\(first.standardError)")
+                #expect(try await cluster.answer("SELECT n FROM t", database: target) == "\(number)")
+                guard number > 1 else { continue }
+                let wrong = try await place.tool.run(arguments + ["--overwrite", "--confirm=\(name)"])
+                #expect(
+                    wrong.status == 64 && wrong.standardError.contains("was not confirmed"), "\(wrong.standardError)")
+                let again = try await place.tool.run(arguments + ["--overwrite", "--confirm=\(target)", "--drop-old"])
+                #expect(again.status == 0, "\(again.standardError)")
+            }
+            let left = "SELECT count(*) FROM pg_database WHERE datname ILIKE '%\(plain)%'"
+            #expect(try await cluster.answer(left) == "\(2 * names.count + 1)")
+            for name in names + names.map({ "\($0)+" }) {
+                try await cluster.execute("DROP DATABASE \(quoted(name)) WITH (FORCE)")
+            }
+        }
+    }
+}
+
+@Suite struct `A swap that was killed` {
+    @Test func `loses nothing: the next restore names what it left, and completes it`() async throws {
+        try await Workplace.with { place in
+            let cluster = place.cluster
+            _ = try await place.backUp()
+            let target = "\(place.database)_copy"
+            try await cluster.execute("CREATE DATABASE \(target) TEMPLATE template0")
+            try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: target)
+            let arguments = ["restore", "--to", cluster.url(target), "--overwrite"]
+            #expect(try await place.tool.run(arguments + ["--json"]).status == 64, "nobody was there to confirm it")
+            #expect(try await place.runs("restore") == ["refused"])
+
+            try place.hold("pg_restore")
+            let restore = try await place.tool.start(arguments + ["--confirm", target])
+            #expect(await place.isHeld())
+            let isOpen = "SELECT datallowconn FROM pg_database WHERE datname = '\(target)'"
+            // While somebody is in it, the swap waits with the database closed.
+            try await cluster.whileLocked("precious", database: target) {
+                try place.letGo()
+                while try await cluster.answer(isOpen) == "t", !restore.hasEnded { await Task.yield() }
+                restore.send(SIGKILL)
+                _ = try await restore.output()
+            }
+            #expect(try await cluster.answer(isOpen) == "f")
+            #expect(try await place.runs("restore").sorted() == ["interrupted", "refused"])
+            let half = try #require(
+                try await cluster.answer(
+                    "SELECT datname FROM pg_database WHERE datname LIKE '\(target)\\_restoring\\_%'"))
+
+            let next = try await place.tool.run(arguments + ["--confirm", target])
+            #expect(next.status == 0, "\(next.standardError)")
+            #expect(next.standardError.contains("'\(half)' is half restored"), "\(next.standardError)")
+            #expect(next.standardError.contains("'\(target)' takes no sessions"), "\(next.standardError)")
+            #expect(try await cluster.answer("SELECT count(*) FROM t", database: target) == "50")
+            let kept = try #require(
+                try await cluster.answer("SELECT datname FROM pg_database WHERE datname LIKE '\(target)\\_before%'"))
+            #expect(try await cluster.answer("SELECT n FROM precious", database: kept) == "7")
+            for name in [target, half, kept] { try await cluster.execute("DROP DATABASE \(name) WITH (FORCE)") }
+        }
+    }
+}
