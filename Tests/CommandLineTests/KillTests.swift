@@ -82,8 +82,9 @@ import Testing
             let again = try await place.tool.run(arguments)
             #expect(again.status == 0, "\(fraction): \(again.standardError)")
             #expect(try await place.listed() == kept, "\(fraction)")
-            let folders = try FileManager.default.contentsOfDirectory(
-                atPath: "\(place.repository)/clusters/apex/backups")
+            // A folder without a file is none: nothing sees it.
+            let files = try place.contents().filter { !$0.value.isEmpty }.keys.map { $0.split(separator: "/") }
+            let folders = Set(files.filter { $0.count > 4 && $0[3] == "backups" }.map { String($0[4]) })
             #expect(folders.sorted() == kept, "\(fraction)")
             let runs = try await place.runs("prune")
             #expect(runs.contains("succeeded") && !runs.contains("running"), "\(fraction): \(runs)")
@@ -104,6 +105,12 @@ import Testing
                 if try await exists(target, place) {
                     try await expectWhole(target, place)
                 } else {
+                    // The server ends a statement of the killed run in its own time, and the database is there then.
+                    let busy = """
+                        SELECT count(*) FROM pg_stat_activity
+                        WHERE state = 'active' AND query LIKE '%\(target)\\_restoring\\_%' AND pid <> pg_backend_pid()
+                        """
+                    while try await place.cluster.answer(busy) != "0" {}
                     let again = try await place.tool.run(arguments)
                     #expect(again.status == 0, "\(fraction): \(again.standardError)")
                     try await expectWhole(target, place)
