@@ -143,7 +143,7 @@ private func decompressed(
 
 @Suite struct `Naming a compression` {
     @Test(arguments: [
-        ("none", "none", ""), ("gzip", "gzip:1", ".gz"), ("gzip:9", "gzip:9", ".gz"), ("zstd", "zstd:1", ".zst"),
+        ("none", "none", ""), ("gzip", "gzip:2", ".gz"), ("gzip:9", "gzip:9", ".gz"), ("zstd", "zstd:1", ".zst"),
         ("zstd:19", "zstd:19", ".zst"),
     ])
     func `reads it with and without its level`(text: String, full: String, fileExtension: String) throws {

@@ -99,6 +99,46 @@ import Testing
     }
 }
 
+@Suite struct `What restore is asked for` {
+    @Test func `tables, a moment, a tablespace and jobs reach it, and so does a dump file`() async throws {
+        try await Workplace.with { place in
+            let cluster = place.cluster
+            try await cluster.execute("CREATE TABLE other AS SELECT 1 AS n", database: place.database)
+            _ = try await place.backUp()
+            let target = "\(place.database)_copy"
+            let url = cluster.url(target)
+            let tables = """
+                SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
+                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+                """
+            func restored(_ arguments: String...) async throws -> String? {
+                let output = try await place.tool.run(["restore", "--to", url] + arguments)
+                #expect(output.status == 0, "\(arguments): \(output.standardError)")
+                let found = try await cluster.answer(tables, database: target)
+                try await cluster.execute("DROP DATABASE \(target) WITH (FORCE)")
+                return found
+            }
+            #expect(try await restored("--table", "public.other") == "other")
+            #expect(try await restored("--schema", "public", "--jobs", "1") == "other t")
+            #expect(try await restored("--tablespace", "pg_default", "--jobs", "2") == "other t")
+            let moment = try await place.tool.run("restore", "--to", url, "--at", "2999-01-01T00:00:00Z", "--json")
+            #expect(try moment.json()["error"]?["code"]?.text == "moment-unreachable")
+            #expect(try await restored("--at", "2999-01-01T00:00:00Z", "--nearest") == "other t")
+
+            let file = place.path("old.sql")
+            let head = "--\n-- PostgreSQL database dump\n--\n"
+            let end = "--\n-- PostgreSQL database dump complete\n--\n"
+            try place.write("\(head)\nCREATE TABLE public.old (n integer);\n\n\(end)", to: "old.sql")
+            let wrong = try await place.tool.run("restore", file, "--to", url, "--table", "public.t", "--json")
+            #expect(wrong.status == 64)
+            let right = try await place.succeed("restore", file, "--to", url, "--json").json()
+            #expect(right["seconds"]?.number ?? 0 > 0 && right["plan"] != nil)
+            #expect(try await cluster.answer(tables, database: target) == "old")
+            try await cluster.execute("DROP DATABASE \(target) WITH (FORCE)")
+        }
+    }
+}
+
 @Suite struct `A swap that was killed` {
     @Test func `loses nothing: the next restore names what it left, and completes it`() async throws {
         try await Workplace.with { place in

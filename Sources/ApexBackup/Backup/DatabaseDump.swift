@@ -22,7 +22,7 @@ extension LogicalBackup {
     ///
     /// One that fails does not keep the others from being tried, and fails the backup.
     func dumpDatabases(of source: DumpSource, run: RunID) async throws -> [StoredDump] {
-        let jobs = request.jobs ?? min(2, HostFacts.processorCount)
+        let jobs = max(1, request.jobs ?? 1)
         let outcomes = try await withThrowingTaskGroup(
             of: (Int, Result<StoredDump, BackupError>).self
         ) { group in
@@ -102,7 +102,10 @@ extension LogicalBackup {
         let dump = StreamedDump(
             command: source.connection.command(
                 "\(source.tools.directory)/pg_dump",
-                ["--format=\(settings.format.rawValue)", "--compress=0", "--snapshot=\(snapshot.name)"] + conversion,
+                [
+                    "--format=\(settings.format.rawValue)", "--compress=0", "--snapshot=\(snapshot.name)",
+                    "--lock-wait-timeout=\(Int(request.lockWait.seconds * 1000))",
+                ] + conversion,
                 database: database.name, variables: repository.environment.variables),
             writer: ArtefactWriter(
                 name: "db-\(database.oid).\(suffix)\(settings.compression.fileExtension)", role: .dump,
@@ -116,7 +119,17 @@ extension LogicalBackup {
                 events(.progress(subject: database.name, bytes: bytes, of: nil))
             })
         let inspector = RowInspector(settings.format)
-        let artefact = try await dump.capture(inspecting: inspector)
+        let artefact: Artefact
+        do {
+            artefact = try await dump.capture(inspecting: inspector)
+        } catch let error as BackupError
+            where ["LOCK TABLE", "timeout"].allSatisfy({ error.reason?.contains($0) == true })
+        {
+            throw BackupError(
+                error.code, error.message, reason: error.reason,
+                remedy: "See in pg_locks and pg_stat_activity who keeps the table locked; the dump waited "
+                    + "\(DurationText.format(request.lockWait)) for it.")
+        }
         // The snapshot must still be held now: a server that was restarted meanwhile has ended it.
         _ = try await session.query("SELECT 1")
         let counts = inspector.counts

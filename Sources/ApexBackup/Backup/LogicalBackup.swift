@@ -14,6 +14,8 @@ package struct LogicalBackup: Sendable {
         package var memory: Int64?
         /// A directory with PostgreSQL's programs; `nil` searches.
         package var bin: String?
+        /// How long a dump waits for the lock on a table, which somebody else's exclusive lock may keep from it.
+        package var lockWait = Duration.seconds(30 * 60)
 
         package init(
             settings: BackupPolicy.LogicalSettings, jobs: Int? = nil, memory: Int64? = nil, bin: String? = nil

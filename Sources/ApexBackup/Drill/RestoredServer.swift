@@ -52,8 +52,10 @@ struct RestoredServer: Sendable {
         }
     }
 
-    func tableLines(of database: DatabaseRecord) throws(BackupError) -> [TableLine] {
-        guard let artefact = artefacts.first(where: { $0.role == .tables }) else { return [] }
+    func tableLines(of database: DatabaseRecord) throws -> [TableLine] {
+        guard let artefact = artefacts.first(where: { $0.role == .tables }) else {
+            throw CheckImpossible("the backup says of no table how many rows were captured")
+        }
         return try StoredArtefact(artefact, of: manifest.id, in: repository).tableLines(of: database.oid)
     }
 }

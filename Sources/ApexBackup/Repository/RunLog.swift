@@ -99,6 +99,11 @@ package struct RunLog: Sendable {
         package var end: RunEnd?
         /// What there is to say of a run that did not end.
         package var problem: String?
+
+        /// Its place in time: names alone do not order runs of the same second.
+        fileprivate var place: (Substring, Timestamp, RunID) {
+            (id.text.prefix { $0 != "-" }, start?.at ?? Timestamp(microseconds: .max), id)
+        }
     }
 
     /// All attempts, oldest first.
@@ -116,7 +121,7 @@ package struct RunLog: Sendable {
                 entries.append(Entry(id: id, state: .unreadable, problem: error.message))
             }
         }
-        return entries.sorted { $0.id < $1.id }
+        return entries.sorted { $0.place < $1.place }
     }
 
     private func entry(_ id: RunID, _ start: RunStart?, _ end: RunEnd?) throws(BackupError) -> Entry {

@@ -2,6 +2,8 @@ import PostgresAccess
 import Synchronization
 
 /// Gathers the planner's statistics of a whole database in several sessions, the largest tables first.
+///
+/// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not.
 struct Analysis {
     let target: TargetServer
     let jobs: Int
@@ -11,7 +13,8 @@ struct Analysis {
             try await session.query(
                 """
                 SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-                WHERE relkind IN ('r', 'm') AND relpersistence <> 't' AND NOT relisshared ORDER BY relpages DESC, 1
+                WHERE relkind IN ('r', 'm', 'p') AND NOT relispartition AND relpersistence <> 't' AND NOT relisshared
+                ORDER BY relpages DESC, 1
                 """
             ).rows.compactMap { $0[0] }
         }

@@ -41,8 +41,14 @@ struct DatabaseRestore {
         }
         if let kept = result.keptAs, database.action == .replaceEmpty || restore.request.dropsOld {
             do {
-                try await target.drop(kept)
-                result.keptAs = nil
+                // What was empty when the plan was made may have been filled while this was restored.
+                let mayGo = database.action == .swap ? true : try await target.isEmpty(kept)
+                if mayGo {
+                    try await target.drop(kept)
+                    result.keptAs = nil
+                } else {
+                    warnings.append("'\(database.target)' was empty and is not any more: it is kept as '\(kept)'")
+                }
             } catch {
                 let error = RunLog.describe(error)
                 warnings.append("the old database is left as '\(kept)': \(error.message) \(error.reason ?? "")")
@@ -67,6 +73,7 @@ struct DatabaseRestore {
             throw error
         }
         do {
+            try await phases.measure("analyze") { try await analyzeAdded(of: record) }
             return try await phases.measure("compare") { try await compareCounts(of: record, in: database.target) }
         } catch {
             var error = RunLog.describe(error)
@@ -101,17 +108,11 @@ struct DatabaseRestore {
         let options = prepared.omitsTablespaces ? ["--no-tablespaces"] : []
         let spool = Spool(directory: restore.request.spoolDirectory, environment: repository.environment)
         defer { spool.remove() }
+        let feed = { (sink: any ByteSink) throws(BackupError) in try stored.readContent(for: .restore, into: sink) }
         switch (record.format, database.feed) {
         case (.plain, _):
-            try await phases.measure("restore") {
-                try await program.psql(name) { sink throws(BackupError) in
-                    try stored.readContent(for: .restore, into: sink)
-                }
-            }
+            try await phases.measure("restore") { try await program.psql(name, from: feed) }
         case (.custom, .streamed):
-            let feed = { (sink: any ByteSink) throws(BackupError) in
-                try stored.readContent(for: .restore, into: sink)
-            }
             guard let selection else {
                 try await phases.measure("restore") { try await program.pgRestore(name, options, from: feed) }
                 return
@@ -123,9 +124,26 @@ struct DatabaseRestore {
                 try await program.pgRestorePart(name, list: spool.path, options, from: feed)
             }
         case (.custom, .spooled):
-            try await phases.measure("fetch") { try stored.readContent(for: .restore, into: spool.makeSink()) }
+            try await phases.measure("fetch") { try spool.fill(feed) }
             try await phases.measure("restore") {
                 try await program.pgRestore(name, options, file: spool.path, jobs: database.jobs)
+            }
+        }
+    }
+
+    /// The tables that are restored, with the rows that were captured of each; `nil` if the backup does not say.
+    private func countedTables(of record: DatabaseRecord) throws(BackupError) -> [TableLine]? {
+        guard let artefact = prepared.artefacts.first(where: { $0.role == .tables }) else { return nil }
+        let lines = try StoredArtefact(artefact, of: prepared.manifest.id, in: repository).tableLines(of: record.oid)
+        return selection?.tables(among: lines) ?? lines.filter { $0.table != nil }
+    }
+
+    private func analyzeAdded(of record: DatabaseRecord) async throws {
+        let tables = try countedTables(of: record) ?? []
+        try await target.withSession(in: database.target) { session in
+            for line in tables {
+                guard let table = line.table else { continue }
+                try await session.execute("ANALYZE \(quoteIdentifier(line.schema)).\(quoteIdentifier(table))")
             }
         }
     }
@@ -133,9 +151,7 @@ struct DatabaseRestore {
     /// Every restored table's rows against what was captured.
     private func compareCounts(of record: DatabaseRecord, in name: String) async throws -> RestoreResult.Database {
         var result = RestoreResult.Database(name: database.target, tables: 0, rows: 0, isCompared: false)
-        guard let artefact = prepared.artefacts.first(where: { $0.role == .tables }) else { return result }
-        let lines = try StoredArtefact(artefact, of: prepared.manifest.id, in: repository).tableLines(of: record.oid)
-        let tables = selection?.tables(among: lines) ?? lines.filter { $0.table != nil }
+        guard let tables = try countedTables(of: record) else { return result }
         let differences = try await target.withSession(in: name) { session in
             try await RowComparison(session: session).differences(from: tables)
         }

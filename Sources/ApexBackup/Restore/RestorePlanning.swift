@@ -83,6 +83,7 @@ struct RestorePlanning {
         defer { list.remove() }
         let dump = try StoredArtefact.dump(of: source, among: artefacts, backup: manifest.id, in: repository)
         let program = DumpProgram(tools: tools, connection: target.connection, environment: repository.environment)
+        try list.write("")  // Made here, so that it is for this user's eyes only.
         try await program.list(into: list.path) { sink throws(BackupError) in
             try dump.readContent(for: .restore, into: sink)
         }

@@ -16,15 +16,24 @@ struct Spool {
             "\(directory)/\(Self.mark)-\(environment.host)-\(process.pid)-\(process.startTicks)-\(environment.makeRunID())"
     }
 
-    /// Where to write it; another thread writes, so that whoever makes the bytes need not wait for the disk.
-    func makeSink() throws(BackupError) -> any ByteSink {
-        HandoffSink(into: FileSink(try OpenFile(creating: path), ending: .close), chunkSize: 1 << 20)
+    /// Fills it with what `body` writes and finishes; another thread writes, so that whoever makes the bytes need not
+    /// wait for the disk.
+    func fill(_ body: (any ByteSink) throws(BackupError) -> Void) throws(BackupError) {
+        do {
+            try body(HandoffSink(into: FileSink(try OpenFile(creating: path), ending: .close), chunkSize: 1 << 20))
+        } catch  where error.code == .repositoryFull {
+            throw BackupError(
+                .storageFailed, "There is no room left for temporary files beside '\(path)'.", reason: error.reason,
+                remedy: "Set TMPDIR to a directory with more room, or restore with --jobs 1, which needs none.",
+                unchanged: "The repository was not touched.")
+        }
     }
 
     func write(_ text: String) throws(BackupError) {
-        let sink = FileSink(try OpenFile(creating: path), ending: .close)
-        try sink.write(Array(text.utf8).span)
-        try sink.finish()
+        try fill { sink throws(BackupError) in
+            try sink.write(Array(text.utf8).span)
+            try sink.finish()
+        }
     }
 
     func read() throws(BackupError) -> String {

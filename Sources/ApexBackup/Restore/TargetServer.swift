@@ -130,7 +130,14 @@ extension TargetServer {
         try await session.query("SELECT datallowconn FROM pg_database WHERE datname = $1", [name]).firstValue == "t"
     }
 
-    /// Whether the database holds no user objects: relations, functions, types or schemas beside `public`.
+    /// Catalogues of what else a user can make, with object identifiers from `FirstNormalObjectId` on.
+    private static let otherCatalogues = [
+        "pg_collation", "pg_conversion", "pg_operator", "pg_opclass", "pg_opfamily", "pg_cast", "pg_language", "pg_am",
+        "pg_extension", "pg_foreign_data_wrapper", "pg_foreign_server", "pg_publication", "pg_event_trigger",
+        "pg_ts_config", "pg_ts_dict", "pg_default_acl",
+    ]
+
+    /// Whether the database holds no user objects: relations, functions, types, schemas beside `public`, and so on.
     ///
     /// One that takes no sessions, as a swap that was killed leaves it, cannot be looked at and counts as not empty.
     func isEmpty(_ name: String) async throws -> Bool {
@@ -147,6 +154,8 @@ extension TargetServer {
                     OR EXISTS (SELECT FROM pg_namespace
                                WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public'))
                     OR EXISTS (SELECT FROM pg_largeobject_metadata)
+                    OR \(Self.otherCatalogues.map { "EXISTS (SELECT FROM \($0) WHERE oid >= 16384)" }
+                        .joined(separator: " OR "))
                 """
             ).firstValue == "f"
         }

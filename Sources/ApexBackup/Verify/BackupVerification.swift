@@ -23,6 +23,8 @@ package struct BackupVerification: Sendable {
         package var bytes: Int64
         package var seconds: Double
         package var succeeded: Bool { problems.isEmpty }
+        /// Whether a problem says something of the backup: what could not be read proves nothing.
+        package var isDamaged: Bool { problems.contains { BackupVerification.findings.contains($0.code) } }
 
         private enum CodingKeys: String, CodingKey { case id, level, problems, objects, bytes, seconds }
     }
@@ -115,7 +117,7 @@ package struct BackupVerification: Sendable {
     }
 
     /// What says something about the backup.
-    private static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
+    fileprivate static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
     /// What keeps one object from being read is told, and proves nothing; the rest is verified all the same.
     private static let problems = findings.union([.permissionDenied, .storageFailed])
 

@@ -131,7 +131,7 @@ struct Restore: OperatorCommand {
         if !console.isJSON { Console.writeError(RestoreText.filePlan(plan)) }
         let seconds = try await restore.run(plan)
         if console.isJSON {
-            console.print(json: plan)
+            console.print(json: FileRestoreDocument(plan: plan, seconds: seconds))
         } else {
             console.print(RestoreText.fileResult(plan, seconds: seconds))
         }
@@ -189,4 +189,10 @@ struct Restore: OperatorCommand {
             }
         }
     }
+}
+
+/// How the restore of a dump file looks as JSON.
+private struct FileRestoreDocument: Encodable {
+    var plan: DumpFileRestore.Plan
+    var seconds: Double
 }

@@ -47,7 +47,7 @@ struct Verify: OperatorCommand {
     }
 
     private func show(_ report: BackupVerification.Report, on console: Console) {
-        let result = report.succeeded ? "right" : "DAMAGED"
+        let result = report.succeeded ? "right" : report.isDamaged ? "DAMAGED" : "NOT VERIFIED"
         console.print(
             "\(report.id): \(result) (\(report.level.rawValue), \(report.objects) objects, "
                 + "\(formatBytes(report.bytes)), \(DurationText.format(.seconds(report.seconds))))")

@@ -82,7 +82,7 @@ extension BackupPolicy {
         /// The format of the dumps.
         package var format = DumpFormat.custom
         /// How they are compressed.
-        package var compression = Compression.gzip(level: 1)
+        package var compression = Compression.gzip(level: 2)
         /// How they are checked while they are taken.
         package var verifyDump = DumpVerification.full
         /// Where row counts come from.

@@ -230,6 +230,56 @@ extension `Logical backup` {
             }
         }
 
+        @Test func `with verify_dump list no pg_restore reads it, and a dump that is cut short is still found`()
+            async throws
+        {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                let name = try #require(database.database)
+                try await server.execute(
+                    "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 3000) AS n", in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let idle = try StagedTools(for: server, replacing: ["pg_restore": "exit 1"])
+                let manifest = try await scratch.backup(name, bin: idle.directory) { $0.verifyDump = .list }
+                #expect(manifest.totals.rows == 3000)
+                let cut = try StagedTools(for: server, replacing: ["pg_dump": #""$real" "$@" | head -c 20000"#])
+                let error = try await requireFailure {
+                    try await scratch.backup(name, bin: cut.directory) { $0.verifyDump = .list }
+                }
+                #expect(error.code == .dumpIncomplete)
+            }
+        }
+
+        @Test func `when somebody keeps a table locked for longer than it waits`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE held (n int)", in: database)
+                let holder = try await server.session(database)
+                try await holder.execute("BEGIN; LOCK TABLE held")
+                let scratch = try await ScratchRepository(for: server)
+                var settings = BackupPolicy.LogicalSettings()
+                settings.databases = .named([try #require(database.database)])
+                var request = LogicalBackup.Request(settings: settings, jobs: 1, bin: server.tools.directory)
+                request.lockWait = .milliseconds(100)
+                let backup = LogicalBackup(
+                    repository: scratch.repository, connection: server.settings, request: request)
+                let error = try await requireFailure { try await onOwnThreads { try await backup.run() } }
+                await holder.close()
+                #expect(error.code == .toolFailed && error.reason?.contains("held") == true, "\(error)")
+                #expect(error.remedy.contains("pg_locks"))
+                #expect(try scratch.entries().isEmpty)
+            }
+        }
+
+        @Test func `and a full directory for temporary files is not told as a full repository`() async throws {
+            try await withSmallDisk(megabytes: 1) { disk in
+                let spool = Spool(directory: disk.path(of: "repository"), environment: BackupEnvironment())
+                defer { spool.remove() }
+                let error = try await requireFailure { try spool.write(String(repeating: "x", count: 4 << 20)) }
+                #expect(error.code == .storageFailed && error.remedy.contains("TMPDIR"), "\(error)")
+            }
+        }
+
         /// Mounts a file system of its own in a temporary directory for `body`, and unmounts it afterwards.
         private func withSmallDisk(
             megabytes: Int, _ body: (TemporaryDirectory) async throws -> Void

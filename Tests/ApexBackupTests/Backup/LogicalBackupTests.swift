@@ -259,6 +259,8 @@ extension `Logical backup` {
                     #expect(origin["schema"] == "\(record.schemaFingerprint)")
                     let analyzed = "SELECT reltuples FROM pg_class WHERE oid = 'tasks'::regclass"
                     #expect(try await server.firstValue(analyzed, in: place) == "3000")
+                    let inherited = "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'events' AND inherited"
+                    #expect(try await server.firstValue(inherited, in: place) == "t")
                 }
                 #expect(try scratch.entries().first?.state == .restored)
                 #expect(try scratch.runs().map(\.state) == [.succeeded, .succeeded])

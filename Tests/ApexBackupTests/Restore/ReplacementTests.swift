@@ -49,7 +49,8 @@ extension `Logical restore` {
                 ("CREATE SEQUENCE x", "DROP SEQUENCE x"), ("CREATE SCHEMA x", "DROP SCHEMA x"),
                 ("CREATE TYPE x AS ENUM ('a')", "DROP TYPE x"), ("CREATE DOMAIN x AS int", "DROP DOMAIN x"),
                 ("CREATE FUNCTION x() RETURNS int LANGUAGE sql AS 'SELECT 1'", "DROP FUNCTION x"),
-                ("SELECT lo_create(7)", "SELECT lo_unlink(7)"),
+                ("SELECT lo_create(7)", "SELECT lo_unlink(7)"), ("CREATE PUBLICATION x", "DROP PUBLICATION x"),
+                ("CREATE COLLATION x FROM \"C\"", "DROP COLLATION x"),
             ]
             try await withPlace { server, scratch, place in
                 try await server.execute("DROP TABLE precious", in: place)
@@ -79,6 +80,21 @@ extension `Logical restore` {
                 let name = try #require(place.database)
                 let databases = try await server.databases()
                 #expect(databases.filter { $0.hasPrefix(name) } == [name])
+            }
+        }
+
+        @Test func `that was empty and was filled while it was restored is kept`() async throws {
+            try await withPlace { server, scratch, place in
+                try await server.execute("DROP TABLE precious", in: place)
+                let (restore, prepared) = try await scratch.planRestore(to: place)
+                #expect(prepared.plan.databases.first?.action == .replaceEmpty)
+                try await server.execute("CREATE TABLE precious AS SELECT 7 AS n", in: place)
+                #expect(try await server.waitUntilUnused(place))
+                let result = try await onOwnThreads { try await restore.run(prepared) }
+                await prepared.close()
+                let kept = try #require(result.databases.first?.keptAs)
+                #expect(try await server.firstValue("SELECT n FROM precious", in: place.with(database: kept)) == "7")
+                #expect(result.warnings.contains { $0.contains(kept) })
             }
         }
 
