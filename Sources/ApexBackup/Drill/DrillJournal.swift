@@ -95,7 +95,9 @@ struct DrillJournal: Sendable {
         switch known.code {
         case .interrupted: return .aborted(text)
         case .backupMissing, .backupAborted: return .noBackup(text)
-        case .objectDamaged, .objectMissing: return .damagedBackup(text)
+        case .objectDamaged, .objectMissing, .dumpIncomplete: return .damagedBackup(text)
+        // What the policy wants restored is not in the backup.
+        case .usage where phase == .select: return .failedRestore(text)
         case .repositoryMissing, .repositoryUnavailable, .repositoryNewer, .clusterNotRegistered:
             return .noRepository(text)
         case .toolMissing, .toolTooOld, .repositoryFull: return .noTarget(text)

@@ -124,7 +124,7 @@ struct DatabaseRestore {
                 try await program.pgRestorePart(name, list: spool.path, options, from: feed)
             }
         case (.custom, .spooled):
-            try await phases.measure("fetch") { try spool.fill(feed) }
+            try await phases.measure("fetch") { try spool.fillWithArchive(feed) }
             try await phases.measure("restore") {
                 try await program.pgRestore(name, options, file: spool.path, jobs: database.jobs)
             }

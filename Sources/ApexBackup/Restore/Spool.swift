@@ -29,6 +29,19 @@ struct Spool {
         }
     }
 
+    /// Fills it with an archive, and notes in its table of contents where the data of each entry is, which pg_dump could
+    /// not in a pipe.
+    func fillWithArchive(_ body: (any ByteSink) throws(BackupError) -> Void) throws(BackupError) {
+        var archive: ArchiveSink?
+        try fill { sink throws(BackupError) in
+            let located = ArchiveSink(into: sink)
+            archive = located
+            try body(located)
+        }
+        let file = try OpenFile(changing: path)
+        for (position, bytes) in archive?.offsets ?? [] { try file.write(bytes, at: position) }
+    }
+
     func write(_ text: String) throws(BackupError) {
         try fill { sink throws(BackupError) in
             try sink.write(Array(text.utf8).span)
@@ -59,5 +72,25 @@ struct Spool {
             else { continue }
             do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch { continue }
         }
+    }
+}
+
+/// Follows an archive that passes through.
+private final class ArchiveSink: ByteSink {
+    private let next: any ByteSink
+    private var counter = ArchiveRowCounter()
+
+    init(into next: any ByteSink) { self.next = next }
+
+    var offsets: [(position: Int64, bytes: [UInt8])] { counter.offsets }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        try counter.consume(bytes)
+        try next.write(bytes)
+    }
+
+    func finish() throws(BackupError) {
+        _ = try counter.finish()
+        try next.finish()
     }
 }

@@ -47,8 +47,8 @@ struct Restore: OperatorCommand {
     @Flag(help: "Replace a database that is not empty; the old one is kept under a dated name.")
     var overwrite = false
 
-    @Option(help: "The name of the database to be replaced, typed here when nobody can be asked.")
-    var confirm: String?
+    @Option(help: "The name of a database to be replaced, typed here when nobody can be asked; may be repeated.")
+    var confirm: [String] = []
 
     @Flag(help: "End the sessions in a database that is replaced.")
     var disconnect = false
@@ -178,10 +178,10 @@ struct Restore: OperatorCommand {
 
     /// Every database that is replaced must be named by the operator.
     private func confirmReplacement(in plan: RestorePlan, console: Console) throws {
-        for database in plan.databases where database.action == .swap && confirm != database.target {
+        for database in plan.databases where database.action == .swap && !confirm.contains(database.target) {
             let question =
                 "This replaces the database '\(database.target)' on \(plan.target). Type its name to go on:"
-            guard confirm == nil, console.isTyped(database.target, question: question) else {
+            guard confirm.isEmpty, console.isTyped(database.target, question: question) else {
                 throw BackupError(
                     .usage, "Replacing the database '\(database.target)' was not confirmed.",
                     remedy: "Type its name when asked, or add --confirm '\(database.target)'.",

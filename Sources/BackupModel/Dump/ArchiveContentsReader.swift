@@ -9,6 +9,8 @@ package struct ArchiveContentsReader: Sendable {
     var values = ArchiveValueReader()
 
     private var step = Step.magic(matched: 0)
+    /// Bytes of earlier chunks.
+    private var bytesBefore: Int64 = 0
     private var minorVersion: UInt8 = 0
     private var entriesLeft: Int64 = 0
     private var layout: [EntryField] = []
@@ -22,13 +24,15 @@ package struct ArchiveContentsReader: Sendable {
 
     /// Takes bytes from `position` on and moves it behind the last byte that belongs to the table of contents.
     package mutating func consume(_ bytes: Span<UInt8>, from position: inout Int) throws(BackupError) {
+        let start = position
         while !isComplete, position < bytes.count {
             switch step {
             case .magic(let matched): try readMagic(matched, bytes, &position)
             case .header(let field): try readHeader(field, bytes, &position)
-            case .entry(let index): try readEntry(layout[index], index, bytes, &position)
+            case .entry(let index): try readEntry(layout[index], index, bytes, &position, start)
             }
         }
+        bytesBefore += Int64(position - start)
     }
 
     private mutating func readMagic(_ matched: Int, _ bytes: Span<UInt8>, _ position: inout Int) throws(BackupError) {
@@ -98,7 +102,7 @@ package struct ArchiveContentsReader: Sendable {
     }
 
     private mutating func readEntry(
-        _ field: EntryField, _ index: Int, _ bytes: Span<UInt8>, _ position: inout Int
+        _ field: EntryField, _ index: Int, _ bytes: Span<UInt8>, _ position: inout Int, _ start: Int
     ) throws(BackupError) {
         switch field {
         case .dumpID:
@@ -132,7 +136,10 @@ package struct ArchiveContentsReader: Sendable {
             if !values.isNull { return }
         case .data:
             guard let state = values.offsetState(bytes, &position) else { return }
-            try closeEntry(hasData: state != ArchiveValueReader.noData)
+            let end = bytesBefore + Int64(position - start)
+            let hasData = state != ArchiveValueReader.noData
+            if hasData { contents.offsetFields[entry.dumpID] = end - Int64(1 + values.offsetSize) }
+            try closeEntry(hasData: hasData)
             step = .entry(0)
             return
         }
@@ -150,7 +157,6 @@ package struct ArchiveContentsReader: Sendable {
         }
         contents.counts[entry.description, default: 0] += 1
         if chosen?.contains(entry.dumpID) ?? true { noteNeeds() }
-        if hasData { contents.withData.insert(entry.dumpID) }
         if isTableData || entry.description == "EXTENSION" { contents.entries.append(entry) }
         entriesLeft -= 1
         isComplete = entriesLeft == 0

@@ -37,6 +37,10 @@ package struct ArchiveContents: Sendable, Hashable {
     /// The tablespaces that are named; objects in the database's own name none.
     package internal(set) var tablespaces: Set<String> = []
 
-    /// Dump ids of all entries that have data in the archive: table data and large objects.
-    var withData: Set<Int32> = []
+    /// Dump ids of all entries that have data in the archive, table data and large objects, and where in the archive the
+    /// field stands that says where their data is.
+    var offsetFields: [Int32: Int64] = [:]
+
+    /// Dump ids of all entries that have data in the archive.
+    var withData: Set<Int32> { Set(offsetFields.keys) }
 }

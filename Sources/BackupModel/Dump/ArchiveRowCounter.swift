@@ -11,6 +11,8 @@ package struct ArchiveRowCounter: Sendable {
     private var current: CurrentBlock?
     private var end = CopyEnd()
     private var bytesBefore: Int64 = 0
+    private var blockStart: Int64 = 0
+    private var blockStarts: [Int32: Int64] = [:]
 
     /// Large objects in the archive.
     package private(set) var largeObjects: Int64 = 0
@@ -37,6 +39,21 @@ package struct ArchiveRowCounter: Sendable {
             }
         }
         bytesBefore += Int64(bytes.count)
+    }
+
+    /// What pg_dump writes into the table of contents when it can go back in its output, and cannot in a pipe: where the
+    /// data of each entry begins.
+    ///
+    /// pg_restore with several jobs finds data by it without reading what comes before, and begins with the largest
+    /// tables. The bytes are a state (`K_OFFSET_POS_SET`) and the position (`WriteOffset` of PostgreSQL's
+    /// pg_backup_archiver.c).
+    package var offsets: [(position: Int64, bytes: [UInt8])] {
+        contents.offsetFields.compactMap { dumpID, field in
+            blockStarts[dumpID].map { start in
+                let digits = (0..<reader.values.offsetSize).map { UInt8(truncatingIfNeeded: start >> Int64(8 * $0)) }
+                return (field, [2] + digits)
+            }
+        }.sorted { $0.0 < $1.0 }
     }
 
     /// The rows of each table that has data, in the order of the dump.
@@ -150,6 +167,7 @@ extension ArchiveRowCounter {
         default:
             throw ArchiveContentsReader.malformed("a block of type \(type) at byte \(bytesBefore + Int64(position))")
         }
+        blockStart = bytesBefore + Int64(position)
         position += 1
         place = .blockID
     }
@@ -159,6 +177,7 @@ extension ArchiveRowCounter {
         guard let dumpID = Int32(exactly: number), awaited.remove(dumpID) != nil else {
             throw ArchiveContentsReader.malformed("data for an entry \(number) that has none, or has had it")
         }
+        blockStarts[dumpID] = blockStart
         if case .largeObjects = current {
             place = .objectID
             return

@@ -35,6 +35,13 @@ internal import Glibc
         self.init(opened: descriptor, name: path)
     }
 
+    /// Opens the file at `path`, which must exist, to change parts of it.
+    package init(changing path: String) throws(BackupError) {
+        let descriptor = retrying { unsafe open(path, O_WRONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else { throw systemError(errno, "'\(path)' cannot be written to.") }
+        self.init(opened: descriptor, name: path)
+    }
+
     fileprivate init(opened descriptor: CInt, name: String) {
         self.name = name
         self.descriptor = descriptor
@@ -97,6 +104,19 @@ internal import Glibc
             return nil
         }
         if let failure { throw systemError(failure, "Writing to '\(name)' failed.") }
+    }
+
+    /// Writes `bytes` over what is at `offset`.
+    package func write(_ bytes: [UInt8], at offset: Int64) throws(BackupError) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let place = off_t(offset) + off_t(bytes.count - rest.count)
+            let length = unsafe rest.withUnsafeBytes { rest in
+                retrying { unsafe pwrite(descriptor, rest.baseAddress, rest.count, place) }
+            }
+            guard length >= 0 else { throw systemError(errno, "Writing to '\(name)' failed.") }
+            rest = rest.dropFirst(length)
+        }
     }
 
     /// Tells the system that bytes `offset` to `offset + length` are not needed again: it begins to write them out, so

@@ -81,6 +81,7 @@ import Testing
         (.toolFailed, .restore, .fail), (.serverConnectionLost, .verify, .fail), (.storageFailed, .restore, .fail),
         (.repositoryUnavailable, .restore, .notVerified), (.repositoryNewer, .select, .notVerified),
         (.permissionDenied, .select, .notVerified), (.toolMissing, .select, .notVerified),
+        (.usage, .select, .fail), (.dumpIncomplete, .select, .fail),
         (.targetUnsuitable, .provision, .notVerified), (.interrupted, .verify, .notVerified),
     ])
     func `depends on whether the backup or the host is to blame`(
