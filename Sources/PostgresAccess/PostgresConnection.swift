@@ -260,7 +260,8 @@ enum StatementFailure: Error {
 }
 
 /// Ends what a connection is doing, from another thread.
-// Invariant: `cancelHandle` never changes and is freed in deinit; PQcancel may be called on any thread.
+// Unchecked, because a C pointer is never Sendable. Invariant: `cancelHandle` never changes and is freed in deinit;
+// PQcancel may be called on any thread.
 @safe final class ConnectionInterrupt: @unchecked Sendable {
     private let cancelHandle: OpaquePointer?
     private let state: Mutex<State>

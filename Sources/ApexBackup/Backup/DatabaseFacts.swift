@@ -1,6 +1,7 @@
 import BackupModel
 import BackupStorage
 import PostgresAccess
+import Synchronization
 
 /// A database of the server, as `pg_database` lists it.
 struct DatabaseEntry: Sendable, Hashable {
@@ -135,13 +136,10 @@ extension PostgresSession {
     ///
     /// A dump and restore within one major version keeps it; objects of extensions are the extension's business.
     func schemaFingerprint() async throws -> SHA256Digest {
-        let sink = DigestSink(into: nil)
-        let collected = FingerprintLines(sink: sink)
+        let collected = FingerprintLines()
         try await execute("SET search_path = ''")
-        try await forEachRow(Self.fingerprintQuery) { row in
-            try collected.add(row[0] ?? "")
-        }
-        return try collected.finish()
+        try await forEachRow(Self.fingerprintQuery) { row in collected.add(row[0] ?? "") }
+        return collected.finish()
     }
 
     private static let fingerprintQuery = """
@@ -205,21 +203,14 @@ extension PostgresSession {
         """
 }
 
-/// Feeds lines to a digest; used by one session at a time.
-///
-/// Invariant: `add` and `finish` are called one after another, by the session that streams the rows and then by its
-/// caller, never at once.
-private final class FingerprintLines: @unchecked Sendable {
-    private let sink: DigestSink
+/// Digests lines that come from the thread of a session.
+private final class FingerprintLines: Sendable {
+    private let hash = Mutex(SHA256())
 
-    init(sink: DigestSink) { self.sink = sink }
-
-    func add(_ line: String) throws {
-        try sink.write((Array(line.utf8) + [UInt8(ascii: "\n")]).span)
+    func add(_ line: String) {
+        let bytes = Array(line.utf8) + [UInt8(ascii: "\n")]
+        hash.withLock { $0.update(bytes.span) }
     }
 
-    func finish() throws -> SHA256Digest {
-        try sink.finish()
-        return sink.digest
-    }
+    func finish() -> SHA256Digest { hash.withLock { $0.finish() } }
 }

@@ -2,7 +2,8 @@ internal import BackupModel
 internal import Glibc
 
 /// A fixed piece of memory in which a stage collects bytes before they go on.
-// Sendable, by this invariant: a buffer has one holder, who does not touch it after passing it on until it comes back.
+// Unchecked, because the compiler cannot follow memory that is lent and comes back. Invariant: a buffer has one holder,
+// who does not touch it after passing it on until it comes back.
 @safe package final class ChunkBuffer: @unchecked Sendable {
     /// How many bytes are in it.
     package private(set) var count = 0

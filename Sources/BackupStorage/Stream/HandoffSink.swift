@@ -52,8 +52,8 @@ package final class HandoffSink: ByteSink {
 }
 
 /// What the thread of a ``HandoffSink`` works with.
-// Sendable, by this invariant: `next` is touched on the serial queue only, and by others only while it is at rest; the
-// rest is guarded by the mutex and the semaphore.
+// Unchecked, because the caller gets `next` back to discard what it wrote, which no lock describes. Invariant: `next` is
+// touched on the serial queue only, and by others only while that is at rest; the rest is guarded by the mutex.
 private final class FarSide: @unchecked Sendable {
     private struct State {
         var freeBuffers: [ChunkBuffer]
