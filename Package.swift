@@ -19,6 +19,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -49,6 +50,8 @@ let package = Package(
                 "BackupModel", "BackupStorage", "PostgresAccess",
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -65,7 +68,8 @@ let package = Package(
             dependencies: ["ApexBackup", "BackupModel", "BackupStorage", "PostgresAccess"],
             path: "Tests/TestSupport",
             swiftSettings: strict),
-        .testTarget(name: "BackupModelTests", dependencies: ["BackupModel"], swiftSettings: strict),
+        .testTarget(
+            name: "BackupModelTests", dependencies: ["BackupModel", "TestSupport"], swiftSettings: strict),
         .testTarget(
             name: "BackupStorageTests", dependencies: ["BackupModel", "BackupStorage", "TestSupport"],
             swiftSettings: strict),

@@ -13,7 +13,7 @@ as_server_user() {
 # Prints the folder of the newest PostgreSQL server programs on this machine.
 postgres_bin() {
     local bin
-    bin=$({ pg_config --bindir || true; ls -d /usr/lib/postgresql/*/bin; } 2>/dev/null | sort -rV | while read -r bin; do
+    bin=$({ pg_config --bindir || true; ls -d /usr/lib/postgresql/*/bin || true; } 2>/dev/null | sort -rV | while read -r bin; do
         if [[ -x $bin/initdb ]]; then echo "$bin"; break; fi
     done)
     if [[ -z $bin ]]; then

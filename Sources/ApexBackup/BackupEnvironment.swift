@@ -1,5 +1,6 @@
 public import BackupModel
 import FoundationEssentials
+import PostgresAccess
 
 /// The effects that operations are given: clocks, chance, environment variables, where to tell what happens.
 public struct BackupEnvironment: Sendable {
@@ -53,39 +54,27 @@ public enum ToolVersion {
 
 /// What Linux tells about this host and its processes.
 enum HostFacts {
-    static let name = firstLine("/proc/sys/kernel/hostname") ?? "unknown"
+    private static let host = ProcessHost(name: text(of: ProcessHost.nameFile), boot: text(of: ProcessHost.bootFile))
 
-    static let boot = firstLine("/proc/sys/kernel/random/boot_id") ?? "unknown"
+    static let name = host.name.isEmpty ? "unknown" : host.name
 
-    static let currentProcess: ProcessIdentity = {
-        let pid = firstLine("/proc/self/stat").flatMap { Int32($0.prefix { $0 != " " }) } ?? 0
-        return ProcessIdentity(pid: pid, startTicks: startTicks(of: pid) ?? 0, boot: boot)
-    }()
+    static var boot: String { host.boot }
 
-    static let kernel = firstLine("/proc/sys/kernel/osrelease").map { "Linux \($0)" }
+    static let currentProcess = host.thisProcess(status: text(of: "/proc/self/stat"))
+
+    static let kernel = text(of: "/proc/sys/kernel/osrelease").map { "Linux \($0.prefix { !$0.isNewline })" }
 
     static let processorCount = ProcessInfo.processInfo.activeProcessorCount
 
     static let memoryBytes = Int64(ProcessInfo.processInfo.physicalMemory)
 
-    /// Whether `process`, of this host, is certainly gone.
-    ///
-    /// `false` when it lives or cannot be known.
+    /// Whether `process` is certainly gone; `false` when it lives or cannot be known.
     static func isGone(_ process: ProcessIdentity, on host: String) -> Bool {
-        guard host == name else { return false }
-        return process.boot != boot || startTicks(of: process.pid) != process.startTicks
+        self.host.isGone(process, on: host, status: text(of: ProcessHost.statusFile(of: process.pid)))
     }
 
-    /// Field 22 of `/proc/<pid>/stat`, counted after the program's name, which may hold anything.
-    private static func startTicks(of pid: Int32) -> UInt64? {
-        guard let line = firstLine("/proc/\(pid)/stat"), let end = line.lastIndex(of: ")") else { return nil }
-        let fields = line[line.index(after: end)...].split(separator: " ")
-        return fields.count > 19 ? UInt64(fields[19]) : nil
-    }
-
-    private static func firstLine(_ path: String) -> String? {
-        guard let data = try? Data(contentsOf: URL(filePath: path)) else { return nil }
-        return String(decoding: data, as: UTF8.self).split(separator: "\n").first.map(String.init)
+    private static func text(of path: String) -> String? {
+        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) }
     }
 }
 

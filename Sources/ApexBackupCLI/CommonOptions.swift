@@ -24,7 +24,7 @@ struct CommonOptions: ParsableArguments, Sendable {
     func environment(_ console: Console) throws(BackupError) -> BackupEnvironment {
         let variables = ProcessInfo.processInfo.environment
         var expiry = Duration.seconds(60)
-        if let text = variables["APEX_BACKUP_LEASE_EXPIRY"] {
+        if let text = variables["APEX_BACKUP_LEASE_EXPIRY"], !text.isEmpty {
             guard let value = DurationText.parse(text), value > .zero else {
                 throw BackupError(
                     .settings, "APEX_BACKUP_LEASE_EXPIRY is '\(text)', which is no duration.",

@@ -24,19 +24,30 @@ final class Console: Sendable {
     }
 
     /// Prints lines of data.
-    func print(_ text: String) { Swift.print(withoutControls(text)) }
+    func print(_ text: String) { Self.write("\(withoutControls(text))\n") }
 
     /// Prints `value` as one JSON document.
     func print(json value: some Encodable) { Self.printJSON(value) }
 
     static func printJSON(_ value: some Encodable) {
         do {
-            Swift.print(
-                String(decoding: try RepositoryJSON.encodePlain(value, pretty: true), as: UTF8.self), terminator: "")
+            write(String(decoding: try RepositoryJSON.encodePlain(value, pretty: true), as: UTF8.self))
         } catch {
             writeError("apex-backup: error: \(error)")
         }
     }
+
+    /// Writes data to standard output; that it could not is told, and kept for the exit status.
+    static func write(_ text: String) {
+        do { try FileDescriptor.standardOutput.writeAll(text.utf8) } catch {
+            guard !outputFailed.exchange(true, ordering: .relaxed) else { return }
+            writeError("apex-backup: error: The output could not be written: \(error)")
+        }
+    }
+
+    /// Whether not all data reached standard output.
+    static var isOutputLost: Bool { outputFailed.load(ordering: .relaxed) }
+    private static let outputFailed = Atomic(false)
 
     /// Tells of an error: as text on standard error, or as JSON on standard output.
     func report(_ error: BackupError) {
@@ -58,15 +69,15 @@ final class Console: Sendable {
             guard !isQuiet else { return }
             endLine()
             Self.writeError("apex-backup: \(onOneLine(text))")
-        case .phase(let name): showProgress("\(name) …", always: false)
+        case .phase(let name): showProgress("\(name) …")
         case .progress(let subject, let bytes, let whole):
             let share = whole.map { $0 > 0 ? " of \(formatBytes($0))" : "" } ?? ""
-            showProgress("\(subject): \(formatBytes(bytes))\(share)", always: false)
+            showProgress("\(subject): \(formatBytes(bytes))\(share)")
         }
     }
 
     /// On a terminal one line that changes; elsewhere a line every half minute.
-    private func showProgress(_ text: String, always: Bool) {
+    private func showProgress(_ text: String) {
         guard !isQuiet else { return }
         let text = onOneLine(text)
         progress.withLock { state in

@@ -11,7 +11,8 @@ enum EntryPoint {
     static func main() async {
         let arguments = Array(CommandLine.arguments.dropFirst())
         let status = await run(arguments)
-        exit(status)
+        // Whoever reads the output must not take a part of it for all.
+        exit(status == 0 && Console.isOutputLost ? 1 : status)
     }
 
     private static func run(_ arguments: [String]) async -> Int32 {
@@ -81,7 +82,7 @@ enum EntryPoint {
         let code = ApexBackupCommand.exitCode(for: error)
         let message = ApexBackupCommand.fullMessage(for: error)
         if code == .success {
-            print(withExampleLast(message))
+            Console.write("\(withExampleLast(message))\n")
             return 0
         }
         func shown(_ text: String) -> String { withoutControls(hidingPasswords(of: arguments, in: text)) }

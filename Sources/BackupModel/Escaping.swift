@@ -1,4 +1,9 @@
 extension String {
+    /// Whether it has nothing but `A-Z a-z 0-9 . _ -`.
+    package var isPlain: Bool {
+        utf8.allSatisfy { ASCII.isLetter($0) || ASCII.isDigit($0) || "._-".utf8.contains($0) }
+    }
+
     /// The text with every scalar in `replacements` replaced, also one that a combining mark follows.
     ///
     /// The standard library's `replacing` compares whole characters: a quote with an accent on it is another character

@@ -255,7 +255,7 @@ enum StatementFailure: Error {
         }
         return .server(
             ServerError(
-                sqlstate: sqlstate, message: field("M") ?? "no message", detail: field("D"), hint: field("H")))
+                sqlstate: sqlstate, message: field("M") ?? "no message", hint: field("H")))
     }
 }
 

@@ -1,7 +1,8 @@
 import BackupModel
-import BackupStorage
 import TestSupport
 import Testing
+
+@testable import BackupStorage
 
 private let everyCompression: [Compression] =
     [.none] + [1, 2, 3, 4, 6, 9].map { .gzip(level: $0) } + [1, 3, 19].map { .zstd(level: $0) }
@@ -157,4 +158,17 @@ private func decompressed(
         "", "gzip:", "gzip:0", "gzip:10", "gzip:06", "gzip:+6", "gzip:6:1", "zstd:20", "none:1", "GZIP", "lz4", " gzip",
     ])
     func `refuses everything else`(text: String) { #expect(Compression(parsing: text) == nil) }
+}
+
+@Suite struct `What a decompressing library reports` {
+    @Test func `is damage, unless the host had no memory for it`() {
+        for (error, code) in [
+            (CodecError.inflating(-3), ErrorCode.objectDamaged), (CodecError.inflating(-4), .storageFailed),
+            (CodecError.decompressing(zstd: -20), .objectDamaged),
+            (CodecError.decompressing(zstd: -64), .storageFailed),
+        ] {
+            #expect(error.code == code)
+            #expect((error.reason == "Cannot allocate memory") == (code == .storageFailed))
+        }
+    }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import BackupStorage
 
-@Suite(.timeLimit(.minutes(2))) struct `Keeping the contract of a storage` {
+@Suite(.timeLimit(.minutes(10))) struct `Keeping the contract of a storage` {
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }
@@ -36,7 +36,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct `Storing objects in a directory` {
+@Suite(.timeLimit(.minutes(10))) struct `Storing objects in a directory` {
     private let directory: TemporaryDirectory
     private let storage: PosixStorage
     private let key = ObjectKey("clusters/apex/object")

@@ -1,6 +1,7 @@
 import BackupModel
 import BackupStorage
 import Glibc
+import TestSupport
 import Testing
 
 /// Runs a command line of stock tools and expects it to succeed.
@@ -14,21 +15,6 @@ func makePipe() throws -> (reading: CInt, writing: CInt) {
     var ends: [CInt] = [-1, -1]
     try #require(unsafe pipe(&ends) == 0)
     return (ends[0], ends[1])
-}
-
-/// A random number generator that gives the same numbers for the same seed (SplitMix64).
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
 }
 
 /// Content that compresses like a dump: repeated words, numbers, and stretches of noise.

@@ -44,7 +44,7 @@ private final class SinkLog: Sendable {
     let value = Mutex(State())
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `Handing a stream to another thread` {
+@Suite(.timeLimit(.minutes(10))) struct `Handing a stream to another thread` {
     @Test(arguments: [1, 7, 1000, 4096, 100_000])
     func `keeps every byte in its order`(pieceSize: Int) throws {
         let content = mixedContent(count: 300_000, seed: 11)
@@ -155,7 +155,7 @@ private final class ClosureSink: ByteSink {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `Reading and writing files and pipes` {
+@Suite(.timeLimit(.minutes(10))) struct `Reading and writing files and pipes` {
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }

@@ -89,7 +89,7 @@ import Testing
 @Suite struct `A password` {
     @Test func `stands in no command line, no output and no file`() async throws {
         let guarded = try await GuardedCluster.shared()
-        try await Workplace.with { place in
+        try await Workplace.with(globals: true) { place in
             try place.stage(
                 "pg_dump", "pg_dumpall", "pg_restore", "psql", "vacuumdb",
                 script: "{ tr '\\0' ' ' </proc/$$/cmdline; echo; } >>\(place.path("argv"))")

@@ -7,13 +7,13 @@ import Testing
 
 extension Workplace {
     /// Writes `drill.yaml` with these checks.
-    func writeDrill(checks: [String], rpo: String = "1h", rest: String = "") throws {
+    func writeDrill(checks: [String], rto: String = "5m", rpo: String = "1h", rest: String = "") throws {
         try write(
             """
             apiVersion: apex-backup/v1
             kind: DrillPolicy
             metadata: {name: test, owner: platform-team}
-            objectives: {rto: 5m, rpo: \(rpo)}
+            objectives: {rto: \(rto), rpo: \(rpo)}
             checks:
             \(checks.map { "  - \($0)" }.joined(separator: "\n"))
             \(rest)
@@ -94,6 +94,16 @@ extension Workplace {
             #expect(objective.report["objectives"]?["rto_verdict"]?.text == "pass")
             #expect(objective.report["reasons"]?.elements.first?.text?.contains("can not be rolled forward") == true)
 
+            try place.writeDrill(checks: [Self.rows], rto: "1ms")
+            let late = try await place.drill()
+            #expect(late.status == 1 && late.report["verdict"]?.text == "fail")
+            #expect(late.report["objectives"]?["rto_verdict"]?.text == "fail")
+            #expect(late.report["objectives"]?["rpo_verdict"]?.text == "pass")
+            #expect(late.report["reasons"]?.elements.count == 1)
+            #expect(late.report["reasons"]?.elements.first?.text?.hasSuffix("more than the RTO of 1 ms") == true)
+            #expect((late.report["recovery_time"]?["total_s"]?.number ?? 0) > 0)
+            #expect(try await place.array("list").first?["state"]?.text == "drilled", "it was proved all the same")
+
             let folder = "repository/clusters/apex/backups/\(id)"
             let name = try #require(try place.directory.contents().first { $0.hasPrefix("\(folder)/db-") })
             var bytes = try place.directory.read(name)
@@ -104,10 +114,20 @@ extension Workplace {
             #expect(damaged.status == 1 && damaged.report["verdict"]?.text == "fail")
             #expect(damaged.report["reasons"]?.elements.first?.text?.contains("damaged") == true)
             #expect(damaged.report["recovery_time"]?["total_s"] == nil)
+            #expect(damaged.report["recovery_point"] == nil)
+            #expect(damaged.report["objectives"]?["rpo_verdict"]?.text == "not_verified")
+            let shown = try await place.succeed("drill", "show").standardOutput
+            #expect(shown.contains("## Recovery point\n\nNothing was restored."))
+            let listed = try await place.array("list").first
+            #expect(listed?["state"]?.text == "committed", "no earlier proof counts")
+            #expect(
+                listed?["warnings"]?.elements.contains { $0.text?.hasPrefix("verification failed") == true } == true)
+            let facts = try place.contents().keys.filter { $0.contains("/facts/") && $0.contains("-verified-") }
+            #expect(facts.count == 1, "\(facts)")
             #expect(try place.scratchLeftovers().isEmpty)
             #expect(
                 try await place.array("drill", "list").compactMap { $0["verdict"]?.text }
-                    == Array(repeating: "fail", count: 4))
+                    == Array(repeating: "fail", count: 5))
         }
     }
 
@@ -121,6 +141,22 @@ extension Workplace {
             #expect(status == 2 && report["verdict"]?.text == "not_verified")
             #expect(report["reasons"]?.elements.first?.text?.contains("no target") == true)
             #expect(try await place.array("list").first?["state"]?.text == "committed")
+        }
+    }
+
+    @Test func `needs no temporary directory but the one that its policy names`() async throws {
+        try await Workplace.with { place in
+            _ = try await place.backUp()
+            let policy = String(decoding: try place.directory.read("policy.yaml"), as: UTF8.self)
+            try place.write(policy.replacing("backup: {", with: "backup: {jobs: 2, "), to: "policy.yaml")
+            try place.writeDrill(checks: [Self.rows], rest: "target: {dir: \(place.path("scratch"))}")
+            var tool = place.tool
+            tool.environment["TMPDIR"] = "/no/such/directory"
+            let output = try await tool.run("drill", "run", place.path("drill.yaml"), "--json")
+            #expect(output.status == 0, "\(output)")
+            let phases = try output.json()["recovery_time"]?["phases"]?.elements ?? []
+            #expect(phases.contains { $0["name"]?.text == "fetch" }, "two jobs read a file in that directory")
+            #expect(try place.scratchLeftovers().isEmpty)
         }
     }
 

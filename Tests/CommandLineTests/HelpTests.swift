@@ -6,7 +6,8 @@ import Testing
 
     init() throws { tool = try CommandLineTool.apexBackup() }
 
-    private func expectHelp(of words: [String]) async throws {
+    /// Checks the help of a command and of those below it; returns their names.
+    private func expectHelp(of words: [String]) async throws -> [String] {
         let command = (["apex-backup"] + words).joined(separator: " ")
         let output = try await tool.run(words + ["--help"])
         #expect(output.status == 0 && output.standardError.isEmpty, "\(command)")
@@ -15,27 +16,46 @@ import Testing
         #expect(parts.count == 2, "\(command) has no example")
         let end = (parts.last ?? "").components(after: "\nEXIT STATUS\n")
         #expect(end.count == 2, "\(command) has no exit statuses")
-        #expect(end[0].contains(command), "the example of \(command) is of something else")
+        let example = end[0].split(separator: "\n").map { $0.drop { $0 == " " } }
+        #expect(example.contains { $0.hasPrefix(command) }, "the example of \(command) is of something else")
+        for line in example { try await expectArguments(of: String(line)) }
         #expect(
             (end.last ?? "").split(whereSeparator: \.isWhitespace).joined(separator: " ")
                 .contains("64 wrong usage 78 wrong settings"), "\(command)")
         #expect(end.last?.contains("OPTIONS:") == false, "\(command) does not end with its exit statuses")
         #expect(parts[0].contains("USAGE: \(command)"))
-        for line in text.split(separator: "\n").drop(while: { $0 != "SUBCOMMANDS:" }).dropFirst() {
-            let name = line.dropFirst(2).prefix { $0 != " " }
-            guard line.hasPrefix("  "), name.first?.isLetter == true, line != "EXAMPLE" else { break }
-            try await expectHelp(of: words + [String(name)])
+        var commands = [words.joined(separator: " ")]
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // A line that is indented deeper continues the one before it.
+        for line in lines.drop(while: { $0 != "SUBCOMMANDS:" }).dropFirst().prefix(while: { !$0.isEmpty })
+        where line.prefix(while: { $0 == " " }).count == 2 {
+            commands += try await expectHelp(of: words + [String(line.dropFirst(2).prefix { $0 != " " })])
+        }
+        return commands
+    }
+
+    /// Runs a line of an example, which the lack of its policy must end: its arguments are looked at before.
+    private func expectArguments(of line: String) async throws {
+        var shell = tool
+        shell.executable = "/bin/sh"
+        shell.environment["PATH"] = tool.executable.replacing("/apex-backup", with: "")
+        shell.environment["APEX_BACKUP_POLICY"] = "/no/such/policy.yaml"
+        let output = try await shell.run("-c", line)
+        if line.hasPrefix("export ") {
+            #expect(output.status == 0, "\(line)")
+        } else {
+            let told = output.standardOutput + output.standardError
+            #expect(output.status == 78 && told.contains("cannot be read"), "\(line): \(told)")
         }
     }
 
     @Test func `of every command ends with an example and its exit statuses`() async throws {
-        try await expectHelp(of: [])
-        let root = try await tool.run("--help").standardOutput
-        for name in ["init", "backup", "list", "show", "verify", "restore", "prune", "hold", "release", "drill"] {
-            #expect(root.contains("\n  \(name) "))
-            try await expectHelp(of: [name])
-        }
-        for name in ["run", "plan", "list", "show"] { try await expectHelp(of: ["drill", name]) }
+        let commands = try await expectHelp(of: [])
+        #expect(
+            commands == [
+                "", "init", "backup", "list", "show", "verify", "restore", "prune", "hold", "release", "drill",
+                "drill run", "drill plan", "drill list", "drill show",
+            ])
     }
 
     @Test func `and version go to standard output`() async throws {

@@ -44,6 +44,23 @@ import Testing
         }
     }
 
+    @Test func `counts for the objectives only if it holds what the policy says`() async throws {
+        let place = try Workplace(try await PostgresCluster.shared(), database: "orders")
+        let crafted = try CraftedRepository(at: place.repository)
+        func settings(_ databases: String) -> [String: String] {
+            ["databases": databases, "exclude": "", "globals": "\(place.globals)"]
+        }
+        try crafted.addBackup(age: .seconds(20), chance: 1, settings: settings("'audit'"))
+        let none = try await place.succeed("list").standardError
+        #expect(none.contains("A failure now would lose everything: there is no undamaged backup of what the policy"))
+        try crafted.addBackup(age: .seconds(7200), chance: 2, settings: settings("'orders'"))
+        let old = try await place.succeed("list").standardError
+        #expect(old.contains("in the last 2 h (RPO 15 min: missed)"), "\(old)")
+        try crafted.addBackup(age: .seconds(10), chance: 3, settings: settings("'orders'"))
+        let new = try await place.succeed("list").standardError
+        #expect(new.contains("(RPO 15 min: met)"), "\(new)")
+    }
+
     @Test func `and what failed, was refused or was damaged stays visible`() async throws {
         try await Workplace.with { place in
             _ = try await place.backUp()

@@ -17,6 +17,11 @@ import Testing
         return (place, ids)
     }
 
+    /// What the backups of the place have in their manifests about what they hold.
+    private func settings(of place: Workplace) -> [String: String] {
+        ["databases": "'\(place.database)'", "exclude": "", "globals": "\(place.globals)"]
+    }
+
     private func repository(of place: Workplace) throws -> Repository {
         try Repository.open(
             PosixStorage(root: place.repository), layout: #require(RepositoryLayout(cluster: "apex")),
@@ -59,8 +64,34 @@ import Testing
         let left = try #require(RunID(parsing: ids[1] ?? ""))
         let ahead = Timestamp(microseconds: Int64(Date().timeIntervalSince1970 + 86_400) * 1_000_000)
         try repository(of: place).record(BackupFact(kind: .release, at: ahead), of: left)
-        try await place.succeed("hold", left.text, "--reason", "again")
+        let printed = try await place.succeed("hold", left.text, "--reason", "again", "--json").json()["at"]
+        let shown = try await place.succeed("show", "--json").json()["facts"]?.elements.last
+        #expect(printed?.text != nil && shown?["at"] == printed)
         #expect(try await place.array("list").first?["held"]?.text == "again")
+    }
+
+    @Test(arguments: ["daily", "weekly", "monthly", "yearly"])
+    func `keeps one of each period that its options name`(period: String) async throws {
+        // More than a year apart, so that no two are in one period whatever today is.
+        let (place, ids) = try await place(days: [800, 400, 1])
+        let plan = try await place.succeed("prune", "--\(period)", "2", "--minimum", "1", "--json").json()
+        let decisions = plan["decisions"]?.elements ?? []
+        #expect(decisions.filter { $0["action"]?.text == "remove" }.map { $0["id"]?.text } == [ids[800]])
+        let reasons = decisions.first { $0["id"]?.text == ids[400] }?["reasons"]?.elements.compactMap(\.text) ?? []
+        #expect(reasons.count == 1 && reasons.allSatisfy { $0.hasPrefix(period) }, "\(reasons)")
+    }
+
+    @Test func `of backups of one database lets those of all be`() async throws {
+        try await Workplace.with { place in
+            let all = try await place.backUp()
+            var ofOne: [String] = []
+            for _ in 0..<3 {
+                let output = try await place.succeed("backup", "--exclude", "postgres", "--json")
+                ofOne.append(try #require(output.json()["id"]?.text))
+            }
+            try await place.succeed("prune", "--last", "1", "--minimum", "1", "--apply")
+            #expect(try await place.listed() == [all, ofOne[2]])
+        }
     }
 
     @Test func `keeps the last verified backup and the minimum`() async throws {
@@ -92,7 +123,8 @@ import Testing
             let identifier = try #require(try await place.succeed("init", "--json").json()["systemIdentifier"]?.text)
             let crafted = try CraftedRepository(at: place.repository)
             for age in [90, 89, 16, 15, 14] {
-                _ = try crafted.addBackup(age: .seconds(age * Self.day), systemIdentifier: identifier)
+                _ = try crafted.addBackup(
+                    age: .seconds(age * Self.day), systemIdentifier: identifier, settings: settings(of: place))
             }
             let refused = try await place.tool.run("backup")
             #expect(refused.status == 1)
@@ -115,7 +147,9 @@ import Testing
             let crafted = try CraftedRepository(at: place.repository)
             // Not so long ago that the clock would seem to have jumped.
             let old = try [8, 7, 6].map { age in
-                try crafted.addBackup(age: .seconds(age * Self.day), systemIdentifier: #require(identifier)).text
+                try crafted.addBackup(
+                    age: .seconds(age * Self.day), systemIdentifier: #require(identifier), settings: settings(of: place)
+                ).text
             }
             let failed = try await place.tool.run("backup", "--database", "no such database")
             #expect(failed.status == 1)

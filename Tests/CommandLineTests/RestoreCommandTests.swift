@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import PostgresAccess
 import TestSupport
 import Testing
 
@@ -27,7 +28,10 @@ import Testing
         ]
         try await Workplace.with { place in
             _ = try await place.backUp()
-            let databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database"
+            // Another test restores `app` into `app_copy` there.
+            let databases = """
+                SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname NOT LIKE 'app\\_copy%'
+                """
             let before = try await cluster.answer(databases)
             for (url, code, _, words) in cases {
                 let arguments = ["restore", "--database", place.database, "--to", url]
@@ -139,6 +143,52 @@ import Testing
     }
 }
 
+@Suite struct `The latest backup` {
+    @Test func `is restored with a warning when an older one was taken of more`() async throws {
+        try await Workplace.with { place in
+            let wide = try await place.succeed(
+                "backup", "--database", place.database, "--database", "postgres", "--json")
+            let id = try #require(try wide.json()["id"]?.text)
+            let target = place.cluster.url("\(place.database)_copy")
+            func warnings(_ arguments: String...) async throws -> [String] {
+                let planned = try await place.tool.run(
+                    ["restore"] + arguments + ["--database", place.database, "--to", target, "--dry-run", "--json"])
+                #expect(planned.status == 0, "\(planned.standardError)")
+                return try planned.json()["warnings"]?.elements.compactMap(\.text) ?? []
+            }
+            #expect(try await warnings("latest").contains { $0.contains(id) } == false)
+            let narrow = try await place.backUp()
+            #expect(try await warnings("latest").contains { $0.contains("\(id), which is older, was taken of more") })
+            #expect(try await warnings(narrow).contains { $0.contains(id) } == false)
+        }
+    }
+}
+
+@Suite struct `A swap of a database that is in use` {
+    @Test func `ends the sessions of others when it is asked to, and only then`() async throws {
+        try await Workplace.with { place in
+            let cluster = place.cluster
+            _ = try await place.backUp()
+            let target = "\(place.database)_copy"
+            try await cluster.execute("CREATE DATABASE \(target) TEMPLATE template0")
+            try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: target)
+            let arguments = ["restore", "--to", cluster.url(target), "--overwrite", "--confirm", target]
+            try await cluster.whileLocked("precious", database: target) {
+                let refused = try await place.tool.run(arguments + ["--json"])
+                let error = try refused.json()["error"]
+                #expect(error?["code"]?.text == "target-not-empty", "\(refused)")
+                #expect(error?["remedy"]?.text?.contains("--disconnect") == true)
+                let ended = try await place.tool.run(arguments + ["--disconnect", "--drop-old"])
+                #expect(ended.status == 0, "\(ended.standardError)")
+            }
+            #expect(try await cluster.answer("SELECT count(*) FROM t", database: target) == "50")
+            let left = "SELECT count(*) FROM pg_database WHERE datname LIKE '\(target)%'"
+            #expect(try await cluster.answer(left) == "1")
+            try await cluster.execute("DROP DATABASE \(target) WITH (FORCE)")
+        }
+    }
+}
+
 @Suite struct `A swap that was killed` {
     @Test func `loses nothing: the next restore names what it left, and completes it`() async throws {
         try await Workplace.with { place in
@@ -155,13 +205,16 @@ import Testing
             let restore = try await place.tool.start(arguments + ["--confirm", target])
             #expect(await place.isHeld())
             let isOpen = "SELECT datallowconn FROM pg_database WHERE datname = '\(target)'"
-            // While somebody is in it, the swap waits with the database closed.
+            let watching = try await cluster.session()
+            // While somebody is in it, the swap waits for two seconds with the database closed.
             try await cluster.whileLocked("precious", database: target) {
                 try place.letGo()
-                while try await cluster.answer(isOpen) == "t", !restore.hasEnded { await Task.yield() }
+                let isClosed = try await eventually { try await watching.query(isOpen).firstValue == "f" }
                 restore.send(SIGKILL)
                 _ = try await restore.output()
+                #expect(isClosed)
             }
+            await watching.close()
             #expect(try await cluster.answer(isOpen) == "f")
             #expect(try await place.runs("restore").sorted() == ["interrupted", "refused"])
             let half = try #require(

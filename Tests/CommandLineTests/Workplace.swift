@@ -7,18 +7,22 @@ struct Workplace: Sendable {
     let cluster: PostgresCluster
     /// The database that the policy says to back up.
     let database: String
+    /// Whether its backups hold the roles of the cluster, which other tests make and drop.
+    let globals: Bool
     var tool: CommandLineTool
 
     var repository: String { directory.path(of: "repository") }
 
     /// A workplace with a new database of `rows` rows in the table `t`; the repository is made, unless left out.
     static func with<Value>(
-        rows: Int = 50, retention: String? = nil, initialized: Bool = true, leaseExpiry: String = "2s",
+        rows: Int = 50, retention: String? = nil, globals: Bool = false, initialized: Bool = true,
+        leaseExpiry: String = "2s",
         _ body: (Workplace) async throws -> Value
     ) async throws -> Value {
         let cluster = try await PostgresCluster.shared()
         return try await cluster.withNamedDatabase { database in
-            let place = try Workplace(cluster, database: database, retention: retention, leaseExpiry: leaseExpiry)
+            let place = try Workplace(
+                cluster, database: database, retention: retention, globals: globals, leaseExpiry: leaseExpiry)
             try await cluster.execute(
                 """
                 CREATE TABLE t (id int PRIMARY KEY, v text);
@@ -30,10 +34,12 @@ struct Workplace: Sendable {
     }
 
     init(
-        _ cluster: PostgresCluster, database: String, retention: String? = nil, leaseExpiry: String = "2s"
+        _ cluster: PostgresCluster, database: String, retention: String? = nil, globals: Bool = false,
+        leaseExpiry: String = "2s"
     ) throws {
         self.cluster = cluster
         self.database = database
+        self.globals = globals
         directory = try TemporaryDirectory()
         try FileManager.default.createDirectory(
             atPath: directory.path(of: "scratch"), withIntermediateDirectories: false,
@@ -58,7 +64,7 @@ struct Workplace: Sendable {
             metadata: {name: apex}
             cluster: {url: "env:APEX_DATABASE_URL", bin: "\(bin)"}
             repository: file:///overridden-by-the-environment
-            backup: {logical: {databases: ["\(database)"]}}
+            backup: {logical: {databases: ["\(database)"], globals: \(globals)}}
             \(retention.map { "retention: \($0)" } ?? "")
             """, to: "policy.yaml")
     }

@@ -52,10 +52,12 @@ import Testing
                 #expect(text.status == status, "\(arguments)")
                 #expect(text.standardOutput.isEmpty, "\(arguments): \(text.standardOutput)")
                 #expect(!text.standardError.isEmpty, "\(arguments)")
-                if text.standardError.contains("apex-backup: error:"), let message = error?["message"]?.text {
-                    #expect(
-                        text.standardError.contains(message) && text.standardError.contains("(\(code))"), "\(arguments)"
-                    )
+                let message = error?["message"]?.text ?? ""
+                if code == "usage" && text.standardError.hasPrefix("Error: ") {
+                    #expect(text.standardError.contains("Usage: apex-backup"), "\(arguments)")
+                } else {
+                    #expect(text.standardError.contains("apex-backup: error: \(message)"), "\(arguments)")
+                    #expect(text.standardError.contains("(\(code))"), "\(arguments)")
                     #expect(text.standardError.contains("\n  do:   "), "\(arguments)")
                 }
             }
@@ -108,6 +110,8 @@ import Testing
                 #expect(try output.json()["error"]?["message"]?.text?.contains("APEX_BACKUP_LEASE_EXPIRY") == true)
             }
             var tool = place.tool
+            tool.environment["APEX_BACKUP_LEASE_EXPIRY"] = ""
+            #expect(try await tool.run("list").status == 0)
             tool.environment["APEX_DATABASE_URL"] = ""
             tool.environment["APEX_BACKUP_POLICY"] = ""
             #expect(try await tool.run("backup").status == 78)

@@ -4,14 +4,14 @@ import PostgresAccess
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct `The cause of a failure` {
+@Suite(.timeLimit(.minutes(10))) struct `The cause of a failure` {
     private let broken = BackupError(.pipeBroken, "Writing failed.", remedy: "None.")
 
     @Test func `is the body's error, though its child fails at the early end of its input`() async throws {
         let damaged = BackupError(.objectDamaged, "The object 'a' is damaged.", remedy: "None.")
         let command = shell("cat > /dev/null; echo 'unexpected end of file' >&2; exit 1")
         let result = try await run(command, input: .pipe) { child in
-            child.closeStandardInput()
+            close(child.takeStandardInput())
             throw damaged
         }
         #expect(result.outcome.status == .exited(1))
@@ -38,7 +38,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct `What a child leaves behind` {
+@Suite(.timeLimit(.minutes(10))) struct `What a child leaves behind` {
     @Test func `in its process group ends with it`() async throws {
         let result = try await run(shell("sleep 600 > /dev/null 2>&1 & echo $! >&2")) { _ in }
         let leftover = try #require(Int32(result.outcome.standardErrorTail.prefix { $0.isNumber }))

@@ -2,6 +2,7 @@ import BackupModel
 import Dispatch
 import Glibc
 import PostgresAccess
+import TestSupport
 import Testing
 
 @Suite struct `Child processes` {
@@ -57,7 +58,7 @@ import Testing
     @Test func `with much output and much error output do not stall`() async throws {
         let script = "head -c 1000000 /dev/zero | tr '\\0' e >&2 & head -c 20000000 /dev/zero; wait; echo end >&2"
         let result = try await run(shell(script), output: .pipe) { streams in
-            await countBytes(streams.standardOutput)
+            await countBytes(streams.takeStandardOutput())
         }
         let count = try result.body.get()
         #expect(count == 20_000_000)
@@ -77,10 +78,11 @@ import Testing
 
     @Test func `read what is written to them until their input is closed`() async throws {
         let result = try await run(shell("wc -c"), input: .pipe, output: .pipe) { streams in
-            let error = try await writeZeros(5, to: streams.standardInput)
+            let input = streams.takeStandardInput()
+            let error = try await writeZeros(5, to: input)
             #expect(error == 0)
-            streams.closeStandardInput()
-            return await readText(streams.standardOutput)
+            close(input)
+            return await readText(streams.takeStandardOutput())
         }
         #expect(try result.value(of: shell("")) == "5242880\n")
     }
@@ -89,7 +91,9 @@ import Testing
         let brokenPipe = BackupError(.pipeBroken, "Writing failed.", remedy: "None.")
         let command = shell("echo 'bad input' >&2; exit 4")
         let result = try await run(command, input: .pipe) { streams in
-            if try await writeZeros(5, to: streams.standardInput) == EPIPE { throw brokenPipe }
+            let input = streams.takeStandardInput()
+            defer { close(input) }
+            if try await writeZeros(5, to: input) == EPIPE { throw brokenPipe }
         }
         #expect(result.outcome.status == .exited(4))
         let error = #expect(throws: BackupError.self) { try result.value(of: command) }
@@ -109,7 +113,7 @@ import Testing
         let task = Task {
             try await run(shell("sleep 600 & wait"), output: .pipe) { streams in
                 announce.yield(streams.processIdentifier)
-                return await countBytes(streams.standardOutput)
+                return await countBytes(streams.takeStandardOutput())
             }
         }
         let process = try #require(await started.first { _ in true })
@@ -123,9 +127,10 @@ import Testing
         let (started, announce) = AsyncStream.makeStream(of: Void.self)
         let task = Task {
             try await run(shell("trap '' TERM; echo ready; while :; do sleep 1; done"), output: .pipe) { streams in
-                _ = await readSome(streams.standardOutput, limit: 1)
+                let output = streams.takeStandardOutput()
+                _ = await readSome(output, limit: 1)
                 announce.yield()
-                return await countBytes(streams.standardOutput)
+                return await countBytes(output)
             }
         }
         _ = await started.first { _ in true }
@@ -139,7 +144,7 @@ import Testing
         let leftover = try #require(Int32(kept.text.prefix { $0.isNumber }))
         kill(leftover, SIGKILL)
         let raw = try await run(shell("sleep 600 & echo done"), output: .pipe) { streams in
-            await readText(streams.standardOutput)
+            await readText(streams.takeStandardOutput())
         }
         #expect(try raw.body.get() == "done\n")
         #expect(raw.outcome.status == .exited(0))
@@ -156,12 +161,14 @@ private func readSome(_ descriptor: Int32, limit: Int = 1 << 20) async -> [UInt8
 }
 
 private func countBytes(_ descriptor: Int32) async -> Int {
+    defer { close(descriptor) }
     var total = 0
     while case let bytes = await readSome(descriptor), !bytes.isEmpty { total += bytes.count }
     return total
 }
 
 private func readText(_ descriptor: Int32) async -> String {
+    defer { close(descriptor) }
     var text: [UInt8] = []
     while case let bytes = await readSome(descriptor), !bytes.isEmpty { text += bytes }
     return String(decoding: text, as: UTF8.self)
@@ -171,10 +178,12 @@ private func readText(_ descriptor: Int32) async -> String {
 private func writeZeros(_ mebibytes: Int, to descriptor: Int32) async throws -> Int32 {
     let source = ChildCommand("/usr/bin/head", arguments: ["-c", "\(mebibytes << 20)", "/dev/zero"])
     return try await run(source, output: .pipe) { streams in
+        let output = streams.takeStandardOutput()
+        defer { close(output) }
         while true {
             let error: Int32? = await withCheckedContinuation { continuation in
                 DispatchIO.read(
-                    fromFileDescriptor: streams.standardOutput, maxLength: 1 << 20, runningHandlerOn: .global()
+                    fromFileDescriptor: output, maxLength: 1 << 20, runningHandlerOn: .global()
                 ) { zeros, _ in
                     guard !zeros.isEmpty else { return continuation.resume(returning: nil) }
                     DispatchIO.write(toFileDescriptor: descriptor, data: zeros, runningHandlerOn: .global()) {

@@ -86,6 +86,15 @@ import Testing
         let mark = "\(cluster.server.directory)/apex-backup-scratch"
         let forge = shell("sed -i 's/^[0-9]*/999999999/' \"$1\"", mark)
         try requireSuccess(try await capture(forge).outcome, of: forge)
+        // Of another host, or another container of this one, nobody knows it.
+        for change in ["s/[^ ]*$/another-host/", "s/[0-9]* \\([^ ]*\\)$/1 \\1/"] {
+            let original = try await capture(shell("cat \"$1\"; sed -i \"$2\" \"$1\"", mark, change)).text
+            let error = await #expect(throws: BackupError.self) {
+                try await ScratchServer.stopLeftover(directory: cluster.server.directory)
+            }
+            #expect(error?.code == .targetUnsuitable && error?.reason?.contains("not known to have ended") == true)
+            _ = try await capture(shell("printf %s \"$2\" > \"$1\"", mark, original))
+        }
         try await ScratchServer.stopLeftover(directory: cluster.server.directory)
         #expect(try await exists(cluster.server.directory) == false)
         #expect(try await eventually { kill(cluster.server.processIdentifier, 0) != 0 })

@@ -166,7 +166,8 @@ package struct ProcessSnapshot: Sendable {
             let commandLine = Self.read("/proc/\(processIdentifier)/cmdline")
         else { return nil }
         let fields = status[nameEnd...].split(separator: " ")
-        guard fields.count > 2, let parent = Int32(fields[2]) else { return nil }
+        // A process that has ended and that nobody has asked for its end (`Z`) is no process any more.
+        guard fields.count > 2, fields[1] != "Z", let parent = Int32(fields[2]) else { return nil }
         self.processIdentifier = processIdentifier
         self.parent = parent
         self.commandLine = commandLine.split(separator: "\0").map(String.init)

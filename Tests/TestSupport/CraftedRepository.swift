@@ -38,7 +38,8 @@ package struct CraftedRepository: Sendable {
     /// Adds a committed backup that started `age` ago, with one file.
     @discardableResult
     package func addBackup(
-        age: Duration, chance: UInt16 = 1, content: String = "content", systemIdentifier: String = systemIdentifier
+        age: Duration, chance: UInt16 = 1, content: String = "content", systemIdentifier: String = systemIdentifier,
+        settings: [String: String] = [:]
     ) throws -> RunID {
         let repository = try open()
         let start = environment.clocks.wall().advanced(by: .zero - age)
@@ -60,7 +61,7 @@ package struct CraftedRepository: Sendable {
             finishedAt: start.advanced(by: .seconds(1)), recoveryPoint: start, server: server, tools: [:],
             totals: BackupTotals(
                 contentBytes: Int64(bytes.count), storedBytes: Int64(bytes.count), databases: 0, tables: 0, rows: 0),
-            databases: [], artefacts: [artefact], passwordsMissing: false, warnings: [], phases: [], settings: [:],
+            databases: [], artefacts: [artefact], passwordsMissing: false, warnings: [], phases: [], settings: settings,
             previousManifest: nil)
         _ = try repository.put(manifest, at: repository.layout.manifest(id))
         return id

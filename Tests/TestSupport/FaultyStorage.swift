@@ -3,7 +3,7 @@ package import BackupStorage
 internal import Synchronization
 
 /// Another storage, of which one operation fails once.
-package final class FaultyStorage: Storage {
+package final class FaultyStorage: ForwardingStorage {
     /// What can fail.
     package enum Operation: Sendable, CaseIterable {
         /// `info`, `list` and `children`.
@@ -17,7 +17,7 @@ package final class FaultyStorage: Storage {
         case remove
     }
 
-    private let storage: any Storage
+    package let storage: any Storage
     private let countdown: Countdown
 
     /// Fails the `number`th `operation`, counted from 1, with `error`.
@@ -35,8 +35,6 @@ package final class FaultyStorage: Storage {
 
     /// Whether the operation has failed.
     package var hasFailed: Bool { countdown.left.withLock { $0 <= 0 } }
-
-    package var location: String { storage.location }
 
     package func info(_ key: ObjectKey) throws(BackupError) -> ObjectInfo? {
         try countdown.count(.look)
@@ -74,17 +72,22 @@ package final class FaultyStorage: Storage {
         FaultyWriter(try storage.makeWriter(key), countdown)
     }
 
-    package func remove(_ key: ObjectKey) throws(BackupError) {
+    package func remove(_ keys: [ObjectKey]) throws(BackupError) {
+        for key in keys {
+            try countdown.count(.remove)
+            try storage.remove(key)
+        }
+    }
+
+    package func removeEmptyFolders(under prefix: ObjectKey) throws(BackupError) {
         try countdown.count(.remove)
-        try storage.remove(key)
+        try storage.removeEmptyFolders(under: prefix)
     }
 
     package func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError) {
         try countdown.count(.remove)
         try storage.removeTemporaryFiles(under: prefix)
     }
-
-    package func freeBytes() throws(BackupError) -> Int64? { try storage.freeBytes() }
 }
 
 private final class FaultyWriter: ObjectWriter {

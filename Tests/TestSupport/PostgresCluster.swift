@@ -18,13 +18,16 @@ package struct PostgresCluster: Sendable {
     /// The `PATH` with which children find the programs to test with.
     package static let searchPath = (chosenPrograms.map { "\($0):" } ?? "") + "/usr/local/bin:/usr/bin:/bin"
 
+    /// As many as all tests at once may have.
+    static let mostConnections = "400"
+
     /// Starts a cluster of its own; the caller ends it with `destroy`, or else the end of this process does.
     package static func start(configuration: [String: String] = [:]) async throws -> PostgresCluster {
         let tools = try await ClientTools.find(
             ClientTools.server + ClientTools.dumpAndRestore, forServer: chosenPrograms == nil ? 150_000 : 0,
             directory: chosenPrograms, searchPath: searchPath)
         var options = ScratchServer.Options()
-        options.configuration = ["full_page_writes": "off", "max_connections": "100"]
+        options.configuration = ["full_page_writes": "off", "max_connections": mostConnections]
         options.configuration.merge(configuration) { _, given in given }
         let directory = temporaryPath("cluster")
         Leftovers.removeAtExit(directory)

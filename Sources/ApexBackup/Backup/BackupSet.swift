@@ -8,6 +8,8 @@ struct StoredDump: Sendable {
     var artefact: Artefact
     /// Its tables and sequences.
     var lines: [TableLine]
+    /// What pg_dump said although it succeeded.
+    var remark: String?
 }
 
 /// What a logical backup consists of, gathered until it is committed.
@@ -15,6 +17,8 @@ struct BackupSet {
     let run: RunID
     let repository: Repository
     var artefacts: [Artefact] = []
+    /// What the dump programs said although they succeeded.
+    var remarks: [String] = []
     private var databases: [DatabaseRecord] = []
     private var dumps: [Artefact] = []
     private var rows: (tables: Int, rows: Int64) = (0, 0)
@@ -31,6 +35,7 @@ struct BackupSet {
     mutating func add(_ stored: [StoredDump]) {
         databases += stored.map(\.database)
         dumps += stored.map(\.artefact)
+        remarks += stored.compactMap(\.remark)
         rows.tables += stored.reduce(0) { $0 + $1.database.tables }
         rows.rows += stored.reduce(0) { $0 + $1.database.rows }
     }
@@ -47,33 +52,51 @@ struct BackupSet {
         let guide = RestoreGuide(
             id: run, cluster: repository.layout.cluster, globals: artefacts.first { $0.role == .globals },
             dumps: Array(zip(databases, dumps)))
-        artefacts.append(try store(Array(guide.text.utf8), as: "RESTORE.md", role: .guide, compression: .none))
+        artefacts.append(try store(Array(guide.text.utf8), as: "RESTORE.md", role: .guide))
         let totals = BackupTotals(
             contentBytes: (artefacts + dumps).reduce(0) { $0 + $1.contentBytes },
             storedBytes: (artefacts + dumps).reduce(0) { $0 + $1.storedBytes },
             databases: databases.count, tables: rows.tables, rows: rows.rows)
-        let manyLines = databases.count > Self.databasesInManifest
-        if manyLines {
-            let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
-            artefacts.append(try storeLines(lines, as: "databases.jsonl.zst", role: .databases))
-        }
-        let manifest = BackupManifest(
+        var manifest = BackupManifest(
             id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
             kind: .logical, startedAt: startedAt, finishedAt: repository.environment.clocks.wall(),
             recoveryPoint: databases.map(\.snapshot.clock).min() ?? startedAt, server: source.facts,
             tools: source.tools.tools.merging(["apex-backup": repository.environment.toolVersion]) { $1 },
-            totals: totals, databases: manyLines ? nil : databases,
-            artefacts: manyLines ? artefacts : artefacts + dumps,
+            totals: totals, databases: databases, artefacts: artefacts + dumps,
             passwordsMissing: artefacts.contains { $0.role == .globals } && !source.facts.canReadRolePasswords,
-            warnings: source.warnings, phases: phases, settings: settings,
+            warnings: Self.fitting(source.warnings + remarks), phases: phases, settings: settings,
             previousManifest: try previousManifestDigest())
-        guard try RepositoryJSON.encode(manifest).count > Self.largestManifest, !manyLines else { return manifest }
-        // Few databases with very many settings or extensions: their records move out as well.
-        let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
-        var smaller = manifest
-        smaller.artefacts = artefacts + [try storeLines(lines, as: "databases.jsonl.zst", role: .databases)]
-        smaller.databases = nil
-        return smaller
+        // Few databases may have very many settings or extensions.
+        let inlineSize = try size(of: manifest)
+        if databases.count > Self.databasesInManifest || inlineSize > Self.largestManifest {
+            let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
+            manifest.databases = nil
+            manifest.artefacts =
+                artefacts + [try storeLines(lines, as: "databases.jsonl.zst", role: .databases)]
+        }
+        let storedSize = try size(of: manifest)
+        guard storedSize <= Self.largestManifest else {
+            throw BackupError(
+                .storageFailed, "The manifest of backup \(run) would have \(formatBytes(Int64(storedSize))).",
+                reason: "a manifest has at most \(formatBytes(Int64(Self.largestManifest)))",
+                remedy: "Report this: such a manifest is not expected.")
+        }
+        return manifest
+    }
+
+    private func size(of manifest: BackupManifest) throws(BackupError) -> Int {
+        try RepositoryJSON.encode(manifest).count
+    }
+
+    /// As many warnings as leave room for the rest of a manifest.
+    private static func fitting(_ warnings: [String]) -> [String] {
+        var bytes = 0
+        let kept = warnings.prefix { warning in
+            bytes += warning.utf8.count
+            return bytes <= 16 << 10
+        }
+        let left = warnings.count - kept.count
+        return left == 0 ? warnings : kept + ["and \(left) more warnings"]
     }
 
     private func previousManifestDigest() throws(BackupError) -> SHA256Digest? {
@@ -94,10 +117,8 @@ struct BackupSet {
         }
     }
 
-    private func store(_ bytes: [UInt8], as name: String, role: Artefact.Role, compression: Compression)
-        throws(BackupError) -> Artefact
-    {
-        let writer = ArtefactWriter(name: name, role: role, compression: compression, of: run, in: repository)
+    private func store(_ bytes: [UInt8], as name: String, role: Artefact.Role) throws(BackupError) -> Artefact {
+        let writer = ArtefactWriter(name: name, role: role, compression: .none, of: run, in: repository)
         return try writer.write { sink throws(BackupError) in try sink.write(bytes.span) }
     }
 }

@@ -13,11 +13,3 @@ extension ChildStreams {
         OpenFile(adopting: takeStandardOutput(), name: "the output of \(command.name)")
     }
 }
-
-extension ChildResult where Value == Void {
-    /// Throws unless the child exited with 0 and the work beside it succeeded.
-    func requireSuccess(of command: ChildCommand) throws {
-        try value(of: command)
-        try PostgresAccess.requireSuccess(outcome, of: command)
-    }
-}

@@ -4,7 +4,7 @@ import PostgresAccess
 
 extension LogicalBackup {
     /// Dumps roles, memberships and tablespaces.
-    func dumpGlobals(of source: DumpSource, run: RunID) async throws -> Artefact {
+    func dumpGlobals(of source: DumpSource, run: RunID) async throws -> (artefact: Artefact, words: String?) {
         var arguments = ["--globals-only", "--encoding=UTF8"]
         if !source.facts.canReadRolePasswords { arguments.append("--no-role-passwords") }
         let compression = request.settings.compression
@@ -15,7 +15,7 @@ extension LogicalBackup {
             writer: ArtefactWriter(
                 name: "globals.sql\(compression.fileExtension)", role: .globals, compression: compression, of: run,
                 in: repository))
-        return try await dump.capture(inspecting: TrailerInspector(.cluster))
+        return try await dump.capture(inspecting: TrailerInspector())
     }
 
     /// Dumps every chosen database, several at once.
@@ -120,8 +120,9 @@ extension LogicalBackup {
             })
         let inspector = RowInspector(settings.format)
         let artefact: Artefact
+        let words: String?
         do {
-            artefact = try await dump.capture(inspecting: inspector)
+            (artefact, words) = try await dump.capture(inspecting: inspector)
         } catch let error as BackupError
             where ["LOCK TABLE", "timeout"].allSatisfy({ error.reason?.contains($0) == true })
         {
@@ -142,7 +143,9 @@ extension LogicalBackup {
         let lines = counts.map {
             TableLine(db: database.oid, schema: $0.schema, table: $0.table, rows: $0.rows, bytes: $0.bytes)
         }
-        return StoredDump(database: record, artefact: artefact, lines: lines + sequences)
+        return StoredDump(
+            database: record, artefact: artefact, lines: lines + sequences,
+            remark: words.map { "pg_dump of '\(database.name)' said: \($0)" })
     }
 
     /// `counts: server`: the captured rows against `count(*)` in the same snapshot.
@@ -193,26 +196,29 @@ struct StreamedDump {
     /// The pipe holds 1 MiB; larger reads save nothing.
     private static let chunkSize = 1 << 20
 
-    /// Runs the program to its end.
+    /// Runs the program to its end; returns what it said, too, if it succeeded and said anything.
     ///
     /// The artefact is published only if the program and the validator exited 0 and the inspector found the output
     /// complete.
-    func capture(inspecting inspector: any StreamInspector) async throws -> Artefact {
+    func capture(
+        inspecting inspector: any StreamInspector
+    ) async throws -> (artefact: Artefact, words: String?) {
         let stream = try writer.open(overlapped: true)
         // Outlives the validator: what feeds one that no longer reads comes to rest only when the child has ended.
         var feed: HandoffSink?
         defer { feed?.abandon() }
         do {
+            let words: String?
             if let validator {
-                try await run(validator, input: .pipe) { child in
+                words = try await run(validator, input: .pipe) { child in
                     let input = HandoffSink(into: child.takeInput(of: validator))
                     feed = input
-                    try await pump(into: stream, inspector: inspector, validator: input)
-                }.requireSuccess(of: validator)
+                    return try await pump(into: stream, inspector: inspector, validator: input)
+                }.value(of: validator)
             } else {
-                try await pump(into: stream, inspector: inspector, validator: nil)
+                words = try await pump(into: stream, inspector: inspector, validator: nil)
             }
-            return try stream.finish()
+            return (try stream.finish(), words)
         } catch {
             do {
                 try stream.discard()
@@ -226,7 +232,7 @@ struct StreamedDump {
 
     private func pump(
         into stream: ArtefactStream, inspector: any StreamInspector, validator: HandoffSink?
-    ) async throws {
+    ) async throws -> String? {
         let dumped = try await run(command, output: .pipe) { child in
             let output = child.takeOutput(of: command)
             var captured: Int64 = 0
@@ -243,8 +249,20 @@ struct StreamedDump {
                 }
             }
         }
-        try dumped.requireSuccess(of: command)
+        try dumped.value(of: command)
         try inspector.finish()
         try validator?.finish()
+        return Self.remark(dumped.outcome.standardErrorTail)
+    }
+
+    /// The end of what a program said, without statements, for a manifest; `nil` for nothing.
+    private static func remark(_ words: String) -> String? {
+        let limit = 1000
+        var text = Substring(withoutStatements(words))
+        while text.last?.isNewline == true { text.removeLast() }
+        guard !text.isEmpty else { return nil }
+        guard text.utf8.count > limit else { return String(text) }
+        let end = String(decoding: text.utf8.suffix(limit), as: UTF8.self)
+        return "… " + end.drop { !$0.isNewline }.dropFirst()
     }
 }

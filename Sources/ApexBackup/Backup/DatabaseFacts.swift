@@ -132,9 +132,13 @@ extension PostgresSession {
         }
     }
 
-    /// SHA-256 over one line for each user object: its kind, name, owner and definition, as PostgreSQL prints them.
+    /// SHA-256 over one line for each schema, relation, column, constraint, index, trigger, policy, sequence and function,
+    /// and each domain, enum and range type: its name and definition, as PostgreSQL prints them, and the owner of a
+    /// relation or function.
     ///
-    /// A dump and restore within one major version keeps it; objects of extensions are the extension's business.
+    /// A dump and restore within one major version keeps it; objects of extensions are the extension's business. Not
+    /// covered are grants, comments, rules, operators, casts, extended statistics, publications, event triggers and
+    /// foreign servers.
     func schemaFingerprint() async throws -> SHA256Digest {
         let collected = FingerprintLines()
         try await execute("SET search_path = ''")

@@ -39,7 +39,15 @@ struct DumpRights: Sendable {
         var refusals: [String] = []
         var grants: [String] = []
         for database in databases {
-            guard let found = try await look(into: database.name) else { continue }
+            let found: Findings
+            do { found = try await look(into: database.name) } catch {
+                try Task.checkNotCancelled()
+                let known = RunLog.describe(error)
+                warnings.append(
+                    "not known what is missing: '\(database.name)' could not be looked into: "
+                        + [known.message, known.reason].compactMap(\.self).joined(separator: " "))
+                continue
+            }
             if let tables = found.guardedTables, !facts.isSuperuser {
                 refusals.append("'\(database.name)' has row security on \(tables)")
                 grants.append(DumpRight.rowSecurity.grant(to: role))
@@ -79,23 +87,26 @@ struct DumpRights: Sendable {
         var hasClosedLargeObjects: Bool
     }
 
-    /// Looks into one database; `nil` when that fails, which its dump will report.
-    private func look(into database: String) async throws -> Findings? {
-        guard
-            let session = try? await PostgresSession.connect(
-                connection.with(database: database), applicationName: "apex-backup",
-                timeout: DumpSource.connectTimeout)
-        else {
-            try Task.checkNotCancelled()
-            return nil
-        }
-        let answer = try? await session.query(Self.query)
+    private func look(into database: String) async throws -> Findings {
+        let session = try await PostgresSession.connect(
+            connection.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout)
+        let answer: Result<QueryResult, any Error>
+        do { answer = .success(try await session.query(Self.query)) } catch { answer = .failure(error) }
         await session.close()
-        try Task.checkNotCancelled()
-        guard let answer else { return nil }
+        let found = try answer.get()
         return Findings(
-            guardedTables: answer.value(0, "guarded"), unloggedTables: answer.value(0, "unlogged"),
-            hasClosedLargeObjects: answer.value(0, "large_objects") == "t")
+            guardedTables: found.value(0, "guarded"), unloggedTables: found.value(0, "unlogged"),
+            hasClosedLargeObjects: found.value(0, "large_objects") == "t")
+    }
+
+    /// The names of the first tables for which `condition` holds, and how many others there are.
+    private static func first(_ count: Int, where condition: String) -> String {
+        """
+        (SELECT pg_catalog.string_agg(CASE WHEN number <= \(count) THEN name END, ', ')
+            || CASE WHEN count(*) > \(count) THEN ', and ' || count(*) - \(count) || ' others' ELSE '' END
+            FROM (SELECT oid::pg_catalog.regclass::text AS name, pg_catalog.row_number() OVER () AS number
+                FROM tables WHERE \(condition)) AS t)
+        """
     }
 
     private static let query = """
@@ -106,10 +117,7 @@ struct DumpRights: Sendable {
                 AND NOT EXISTS (
                     SELECT FROM pg_catalog.pg_depend AS d
                     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'))
-        SELECT (SELECT pg_catalog.string_agg(t.oid::pg_catalog.regclass::text, ', ') FROM (
-                SELECT oid FROM tables WHERE is_guarded LIMIT 5) AS t) AS guarded,
-            (SELECT pg_catalog.string_agg(t.oid::pg_catalog.regclass::text, ', ') FROM (
-                SELECT oid FROM tables WHERE relpersistence = 'u' LIMIT 5) AS t) AS unlogged,
+        SELECT \(first(5, where: "is_guarded")) AS guarded, \(first(5, where: "relpersistence = 'u'")) AS unlogged,
             pg_catalog.current_setting('lo_compat_privileges') = 'off' AND EXISTS (
                 SELECT FROM pg_catalog.pg_largeobject_metadata AS m
                 WHERE NOT pg_catalog.pg_has_role(m.lomowner, 'USAGE') AND NOT EXISTS (

@@ -20,7 +20,6 @@ struct DumpSource: Sendable {
             connection, applicationName: "apex-backup", timeout: connectTimeout)
         do {
             let facts = try await session.serverFacts()
-            try requireSupported(facts)
             try repository.requireIncarnation(facts.systemIdentifier)
             let tools = try await ClientTools.find(
                 forServer: facts.versionNumber, directory: request.bin,
@@ -40,14 +39,6 @@ struct DumpSource: Sendable {
             await session.close()
             throw error
         }
-    }
-
-    /// Refuses a server that is too old to be backed up.
-    static func requireSupported(_ facts: ServerFacts) throws(BackupError) {
-        guard facts.versionNumber < 140_000 else { return }
-        throw BackupError(
-            .serverUnsupported, "The server runs PostgreSQL \(facts.version); 14 and newer are supported.",
-            remedy: "Upgrade the server.", unchanged: "No backup was taken.")
     }
 
     static let connectTimeout: Duration = .seconds(15)

@@ -87,7 +87,8 @@ package struct LogicalBackup: Sendable {
             var set = BackupSet(run: run, repository: repository)
             if request.settings.globals {
                 let globals = try await phases.measure("globals") { try await dumpGlobals(of: source, run: run) }
-                set.artefacts.append(globals)
+                set.artefacts.append(globals.artefact)
+                if let words = globals.words { set.remarks.append("pg_dumpall said: \(words)") }
             }
             let dumps = try await phases.measure("dump") { try await dumpDatabases(of: source, run: run) }
             set.add(dumps)
@@ -162,9 +163,8 @@ package struct LogicalBackup: Sendable {
             case .aborted(let mark): if mark.by != run { error = Self.givenUp(run, by: mark) }
             case nil: break
             }
-            for name in try repository.storage.children(of: layout.backup(run)) where name != "manifest.json" {
-                try repository.storage.remove(layout.backup(run).appending(name))
-            }
+            let names = try repository.storage.children(of: layout.backup(run)).filter { $0 != "manifest.json" }
+            try repository.storage.remove(names.map(layout.backup(run).appending))
         } catch let problem {
             repository.environment.warn(
                 "What the failed run \(run) stored was not all removed; 'apex-backup prune --apply' will: "
@@ -221,7 +221,18 @@ extension LogicalBackup {
 extension BackupPolicy.LogicalSettings {
     /// The settings that shape a backup, for its manifest.
     var summary: [String: String] {
-        [
+        func list(_ names: [String]) -> String {
+            let text = names.sorted().map(quoteLiteral).joined(separator: ", ")
+            guard text.utf8.count > 4096 else { return text }
+            return "\(names.count) names with the SHA-256 \(SHA256.digest(of: Array(text.utf8).span))"
+        }
+        let chosen =
+            switch databases {
+            case .all: "all"
+            case .named(let names): list(names)
+            }
+        return [
+            "databases": chosen, "exclude": list(exclude),
             "format": format.rawValue, "compression": compression.description, "verify_dump": verifyDump.rawValue,
             "counts": counts.rawValue, "globals": "\(globals)",
         ]

@@ -11,21 +11,24 @@ struct RestoreGuide {
     var text: String {
         var lines = [
             "# Restoring backup \(id) of '\(cluster)' without apex-backup", "",
-            "Run these in the folder that holds this file, as a superuser of an empty server (`PGHOST`, `PGPORT` and",
-            "`PGUSER` set). A dump restores into PostgreSQL of its own major version or a newer one.", "",
+            "Run these in bash in the folder that holds this file, as a superuser of an empty server (`PGHOST`, `PGPORT`",
+            "and `PGUSER` set). A dump restores into PostgreSQL of its own major version or a newer one. Go on only after",
+            "a command that ended with 0: a database whose dump was not read to its end is not whole.", "",
             "Check the stored files first: compare with the digests in `manifest.json`.", "", "```sh",
             "sha256sum " + allVolumes.map(Self.shellQuoted).joined(separator: " "), "```", "",
         ]
         if let globals {
             lines += [
                 "Roles, memberships and tablespaces; errors about roles that exist already may be ignored:", "",
-                "```sh",
-                "\(read(globals)) | psql -X -d postgres", "```", "",
+                "```sh", Self.strictPipes, "\(read(globals)) | psql -X -d postgres", "```", "",
             ]
         }
         for (database, artefact) in dumps { lines += section(database, artefact) }
         return lines.joined(separator: "\n") + "\n"
     }
+
+    /// psql takes a stream that breaks off for one that ends.
+    private static let strictPipes = "set -o pipefail"
 
     private var allVolumes: [String] {
         ((globals.map { [$0] } ?? []) + dumps.map(\.1)).flatMap { $0.volumes.map(\.name) }
@@ -40,7 +43,7 @@ struct RestoreGuide {
         return [
             "## Database \(Self.oneLine(database.name))", "",
             "As of \(database.snapshot.clock.readable), LSN \(database.snapshot.lsn); \(database.rows) rows in "
-                + "\(database.tables) tables.", "", "```sh",
+                + "\(database.tables) tables.", "", "```sh", Self.strictPipes,
         ] + create(database) + [load] + properties(of: database) + [
             "vacuumdb --analyze-only -d \(Self.connectionString(database.name))", "```", "",
         ]
@@ -90,15 +93,7 @@ struct RestoreGuide {
     }
 
     static func shellQuoted(_ text: String) -> String {
-        let plain = text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                true
-            default: false
-            }
-        }
-        guard plain, !text.isEmpty, !text.hasPrefix("-") else {
+        guard text.isPlain, !text.isEmpty, !text.hasPrefix("-") else {
             return "'\(text.escaping(["'": "'\\''"]))'"
         }
         return text

@@ -37,14 +37,11 @@ final class RowInspector: StreamInspector {
 /// Demands the last line of `pg_dumpall`.
 final class TrailerInspector: StreamInspector {
     private var trailer = DumpTrailer()
-    private let kind: DumpTrailer.Kind
-
-    init(_ kind: DumpTrailer.Kind) { self.kind = kind }
 
     func inspect(_ bytes: Span<UInt8>) throws(BackupError) { trailer.consume(bytes) }
 
     func finish() throws(BackupError) {
-        guard trailer.isComplete(kind) else {
+        guard trailer.isComplete(.cluster) else {
             throw BackupError(
                 .dumpIncomplete, "The output of pg_dumpall ended without its last line.",
                 reason: "'-- PostgreSQL database cluster dump complete' is missing",

@@ -103,8 +103,10 @@ struct DrillJournal: Sendable {
         case .toolMissing, .toolTooOld, .repositoryFull: return .noTarget(text)
         case .permissionDenied where phase == .select, .storageFailed where phase == .select:
             return .noRepository(text)
-        // The server's own words when the scratch directory is full.
-        case _ where text.contains("No space left on device"): return .noTarget(text)
+        // What the drill itself may not write, or the system's own words when the host lacks room or memory.
+        case .permissionDenied where phase == .restore: return .noTarget(text)
+        case _ where text.contains("No space left on device") || text.contains("Cannot allocate memory"):
+            return .noTarget(text)
         default:
             switch phase {
             case .provision, .select: return .noTarget(text)

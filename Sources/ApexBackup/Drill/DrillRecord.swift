@@ -157,7 +157,17 @@ package struct DrillLedger: Sendable {
     package init(_ repository: Repository) { self.repository = repository }
 
     /// All entries, oldest first; a break in the chain is an error that names it.
-    package func entries() throws(BackupError) -> [DrillLedgerEntry] {
+    package func entries() throws(BackupError) -> [DrillLedgerEntry] { try walk().entries }
+
+    /// The newest entry, with the digest of its bytes.
+    func newest() throws(BackupError) -> (entry: DrillLedgerEntry, digest: String)? {
+        let (entries, digest) = try walk()
+        guard let last = entries.last, let digest else { return nil }
+        return (last, digest)
+    }
+
+    /// All entries, oldest first, and the digest of the newest one's bytes.
+    private func walk() throws(BackupError) -> (entries: [DrillLedgerEntry], digest: String?) {
         var entries: [DrillLedgerEntry] = []
         var digest: String?
         for name in try repository.storage.children(of: repository.layout.drillLedger) where name.hasSuffix(".json") {
@@ -173,15 +183,7 @@ package struct DrillLedger: Sendable {
             entries.append(entry)
             digest = SHA256.digest(of: bytes.span).description
         }
-        return entries
-    }
-
-    /// The newest entry, with the digest of its bytes.
-    func newest() throws(BackupError) -> (entry: DrillLedgerEntry, digest: String)? {
-        guard let last = try entries().last else { return nil }
-        let key = repository.layout.drillLedgerEntry(last.number)
-        guard let bytes = try repository.storage.readAll(key, limit: Repository.largestJSON) else { return nil }
-        return (last, SHA256.digest(of: bytes.span).description)
+        return (entries, digest)
     }
 
     /// The report of a drill, `latest` or by its name, checked against the ledger.

@@ -21,7 +21,7 @@ package struct DrillRun: Sendable {
 
     let repository: Repository
     let policy: DrillPolicy
-    /// SHA-256 of the policy's text as it was read.
+    /// SHA-256 of the policy's file.
     let policyDigest: SHA256Digest
     let settings: EffectivePolicy
 
@@ -41,18 +41,20 @@ package struct DrillRun: Sendable {
         return try await RunLog(repository: repository).recorded(
             .drill, settings: "\(policyDigest)", judge: Self.end
         ) { id in
-            let parent = withoutDoubleSlashes(policy.target.directory ?? scratchParent)
-            await DrillLeftovers(parent: parent, environment: environment).remove()
+            await DrillLeftovers(parent: scratchParent, environment: environment).remove()
             // The failure is declared before anything is looked at.
             var journal = DrillJournal(id: id, clocks: environment.clocks, events: environment.events)
             var observation = DrillObservation()
-            let directory = "\(parent)/\(DrillLeftovers.prefix)\(id.text.lowercased())"
+            let directory = "\(scratchParent)/\(DrillLeftovers.prefix)\(id.text.lowercased())"
             do {
                 try await perform(in: directory, journal: &journal, observation: &observation)
             } catch {
                 // What fails after the drill was asked to stop fails because of that.
                 let cause = Task.isCancelled ? CancellationError() : error
                 observation.faults.append(DrillJournal.fault(cause, during: journal.phase))
+                if let manifest = journal.manifest {
+                    repository.recordDamage(RunLog.describe(cause), of: manifest.id, foundBy: id)
+                }
             }
             journal.gaveUp()
             let cleanup = await cleanUp(journal.server, directory: directory, journal: &journal)
@@ -75,7 +77,11 @@ package struct DrillRun: Sendable {
         }
     }
 
-    private var scratchParent: String { environment.variables["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp" }
+    /// The directory for everything that the drill makes, as PostgreSQL writes it in its settings.
+    private var scratchParent: String {
+        let usual = environment.variables["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
+        return "/" + (policy.target.directory ?? usual).split(separator: "/").joined(separator: "/")
+    }
 
     /// A drill whose verdict is not PASS did not succeed, though it ran to its end.
     private static func end(of outcome: Outcome) -> (RunEnd.Result, BackupError?) {
@@ -97,10 +103,7 @@ package struct DrillRun: Sendable {
         journal.manifest = manifest
         journal.state = entry.state
         journal.backupHost = try? repository.get(RunStart.self, at: repository.layout.runStart(manifest.id))?.host
-        observation.recoveryPoint = try recoveryPoint(of: manifest, at: journal.declaredAt)
-        let (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
-        journal.artefacts = artefacts
-        journal.isPartial = databases.contains { !(policy.source.databases?.contains($0.name) ?? true) }
+        journal.artefacts = manifest.artefacts
         let isolation = DrillIsolation(directory: directory, major: tools.major)
         var started: ScratchServer?
         defer { journal.server = started }
@@ -112,6 +115,7 @@ package struct DrillRun: Sendable {
         }
         journal.isolation = answers
         let restored = try await restore(entry, into: server, journal: &journal)
+        observation.recoveryPoint = recoveryPoint(of: restored, at: journal.declaredAt)
         try await check(restored, journal: &journal, observation: &observation)
     }
 
@@ -124,6 +128,10 @@ package struct DrillRun: Sendable {
             case .id(let id): try catalogue.backup(named: id.text, kind: .logical)
             }
         guard let manifest = entry.manifest else { preconditionFailure("a chosen backup has a manifest") }
+        if case .latest = policy.source.selection, let wider = try catalogue.wider(than: manifest) {
+            environment.warn(
+                "Backup \(wider.id), which is older, was taken of more than the latest one, which is drilled.")
+        }
         let version = manifest.server.versionNumber
         let bin = settings.policy.cluster.bin
         let path = environment.variables["PATH"] ?? ""
@@ -144,17 +152,13 @@ package struct DrillRun: Sendable {
         return first
     }
 
-    private func recoveryPoint(of manifest: BackupManifest, at declared: Timestamp) throws(BackupError)
-        -> RecoveryPoint?
-    {
-        let databases = try Catalogue(repository).databases(of: manifest).databases
-        let chosen = databases.filter { policy.source.databases?.contains($0.name) ?? true }
-        return RecoveryPoint(
-            dumps: chosen.map {
+    private func recoveryPoint(of server: RestoredServer, at declared: Timestamp) -> RecoveryPoint? {
+        RecoveryPoint(
+            dumps: server.databases.map {
                 .init(
                     database: $0.name, at: $0.snapshot.clock, lsn: $0.snapshot.lsn, timeline: $0.snapshot.timeline)
             },
-            declaredFailure: declared, clockUncertainty: manifest.clockDifference.bound)
+            declaredFailure: declared, clockUncertainty: server.manifest.clockDifference.bound)
     }
 
     /// Settings of the drill's own for a server that only takes a restore, and takes it to disk as a real one does.
@@ -184,6 +188,8 @@ package struct DrillRun: Sendable {
             repository: repository, request: request, connection: server.settings.withoutDatabase)
         let prepared = try await journal.measure(.select) { try await restore.prepare() }
         journal.serverFacts = prepared.target.facts
+        journal.artefacts = prepared.artefacts
+        journal.isPartial = prepared.plan.isPartial
         let start = journal.elapsed
         do {
             let result = try await restore.run(prepared)
@@ -197,8 +203,7 @@ package struct DrillRun: Sendable {
         }
         return RestoredServer(
             repository: repository, connection: server.settings, manifest: prepared.manifest,
-            artefacts: prepared.artefacts, databases: prepared.databases, major: prepared.target.facts.major,
-            environment: environment)
+            artefacts: prepared.artefacts, databases: prepared.databases, environment: environment)
     }
 
     /// Gating checks first: recovery ends with the last of them.
@@ -246,11 +251,6 @@ package struct DrillRun: Sendable {
                 ]
                 : problems)
     }
-}
-
-/// `path` as PostgreSQL writes it in its settings.
-private func withoutDoubleSlashes(_ path: String) -> String {
-    "/" + path.split(separator: "/").joined(separator: "/")
 }
 
 /// What is left of a drill's server.

@@ -9,8 +9,6 @@ struct RestoredServer: Sendable {
     let artefacts: [Artefact]
     /// The databases that were restored, each under its own name.
     let databases: [DatabaseRecord]
-    /// The server's major version.
-    let major: Int
     let environment: BackupEnvironment
 
     /// The database a check runs in: the one it names, else the only one that was restored beside `postgres`.

@@ -2,20 +2,10 @@ package import BackupModel
 
 /// Reads a backup policy from YAML; unknown keys are errors, and so is what this version would ignore.
 package enum BackupPolicyFile {
-    /// The settings without a default, which a file may leave out only if they are given in another way.
-    package enum RequiredKey: Sendable, Hashable, CaseIterable {
-        /// `cluster.url`.
-        case cluster
-        /// `repository`.
-        case repository
-    }
-
     /// The policy in `text`, the text of the file `fileName`.
     ///
-    /// `given` is what the environment or the command line gives, so that the file need not.
-    package static func parse(
-        _ text: String, fileName: String, given: Set<RequiredKey> = []
-    ) throws(BackupError) -> BackupPolicy {
+    /// What has no default may be left out: the environment or the command line may give it.
+    package static func parse(_ text: String, fileName: String) throws(BackupError) -> BackupPolicy {
         let root = try StrictYAML(fileName: fileName).root(
             of: text,
             keys: YAMLKeys([
@@ -28,17 +18,15 @@ package enum BackupPolicyFile {
         if let metadata = try root.mappingIfPresent("metadata", YAMLKeys(["name"])), let name = metadata["name"] {
             policy.name = try clusterName(name)
         }
-        if root["cluster"] != nil || !given.contains(.cluster) {
-            policy.cluster = try cluster(root.mapping("cluster", YAMLKeys(["url", "bin"])), given: given)
+        if let cluster = try root.mappingIfPresent("cluster", YAMLKeys(["url", "bin"])) {
+            policy.cluster = try self.cluster(cluster)
         }
-        if root["repository"] != nil || !given.contains(.repository) {
-            policy.repositories = try repositories(root.required("repository"))
-        }
+        if let repository = root["repository"] { policy.repositories = try repositories(repository) }
         if let backup = try root.mappingIfPresent("backup", YAMLKeys(["logical", "physical", "jobs", "memory"])) {
             try read(backup, into: &policy)
         }
         if let retention = root["retention"] { try read(retention: retention, into: &policy) }
-        if let encryption = root["encryption"] { policy.encryption = try self.encryption(encryption) }
+        if let encryption = root["encryption"] { try refuse(encryption: encryption) }
         if let objectives = try root.mappingIfPresent("objectives", YAMLKeys(["rto", "rpo"])) {
             if let rto = objectives["rto"] { policy.objectives.rto = try rto.duration() }
             if let rpo = objectives["rpo"] { policy.objectives.rpo = try rpo.duration() }
@@ -54,12 +42,7 @@ package enum BackupPolicyFile {
 
     private static func clusterName(_ value: YAMLValue) throws(BackupError) -> String {
         let name = try value.string()
-        let isSafe = name.utf8.allSatisfy { byte in
-            let isLetter = (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
-            let isDigit = (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
-            return isLetter || isDigit || "._-".utf8.contains(byte)
-        }
-        guard isSafe, name.utf8.count <= 100, let first = name.first, first.isLetter || first.isNumber else {
+        guard RepositoryLayout(cluster: name) != nil else {
             throw value.error(
                 "'\(value.path)' can not be '\(name)'",
                 remedy: "Use up to 100 of a-z, A-Z, 0-9, '.', '_' and '-', beginning with a letter or digit.")
@@ -67,13 +50,9 @@ package enum BackupPolicyFile {
         return name
     }
 
-    private static func cluster(
-        _ mapping: YAMLMapping, given: Set<RequiredKey>
-    ) throws(BackupError) -> BackupPolicy.ClusterSettings {
+    private static func cluster(_ mapping: YAMLMapping) throws(BackupError) -> BackupPolicy.ClusterSettings {
         var cluster = BackupPolicy.ClusterSettings()
-        if mapping["url"] != nil || !given.contains(.cluster) {
-            cluster.url = try mapping.required("url").connection()
-        }
+        if let url = mapping["url"] { cluster.url = try url.connection() }
         if let bin = mapping["bin"] {
             let text = try bin.string()
             guard text == "auto" || text.hasPrefix("/") else {
@@ -122,7 +101,7 @@ package enum BackupPolicyFile {
             policy.jobs = try jobs.integer(in: BackupPolicy.possibleJobs)
         }
         if let memory = backup["memory"], try memory.scalar().text != "auto" {
-            policy.memory = try memory.byteCount(atLeast: 32 << 20)
+            policy.memory = try memory.byteCount(atLeast: DumpMemory.smallest)
         }
     }
 
@@ -130,7 +109,9 @@ package enum BackupPolicyFile {
         let mapping = try value.mapping(
             YAMLKeys(["databases", "exclude", "format", "compression", "verify_dump", "counts", "globals"]))
         var logical = BackupPolicy.LogicalSettings()
-        if let databases = mapping["databases"] { logical.databases = try databaseChoice(databases) }
+        if let databases = mapping["databases"] {
+            logical.databases = try databases.namesOrAll().map { .named($0) } ?? .all
+        }
         if let exclude = mapping["exclude"] { logical.exclude = try exclude.strings() }
         if let format = mapping["format"] {
             logical.format = try format.choice(DumpFormat.self)
@@ -158,16 +139,6 @@ package enum BackupPolicyFile {
         }
         if let wal = mapping["wal"] { physical.wal = try wal.choice(BackupPolicy.PhysicalSettings.WALCapture.self) }
         return physical
-    }
-
-    private static func databaseChoice(_ value: YAMLValue) throws(BackupError) -> BackupPolicy.DatabaseChoice {
-        guard value.isList else {
-            try value.word("all")
-            return .all
-        }
-        let names = try value.strings()
-        guard !names.isEmpty else { throw value.error("'\(value.path)' is an empty list; write all for all of them") }
-        return .named(names)
     }
 
     private static func compression(_ value: YAMLValue) throws(BackupError) -> Compression {
@@ -210,7 +181,7 @@ package enum BackupPolicyFile {
         if let after = mapping["after_backup"] { policy.prunesAfterBackup = try after.boolean() }
     }
 
-    private static func encryption(_ value: YAMLValue) throws(BackupError) -> BackupPolicy.EncryptionSettings {
+    private static func refuse(encryption value: YAMLValue) throws(BackupError) {
         let mapping = try value.mapping(YAMLKeys(["passphrase", "key_file"]))
         for (_, value) in mapping.entries where !value.isNull {
             _ = try value.secretReference()
@@ -219,7 +190,6 @@ package enum BackupPolicyFile {
                 remedy: "Leave it null and keep the repository on an encrypted volume; nothing would be encrypted here."
             )
         }
-        return BackupPolicy.EncryptionSettings()
     }
 
     private static func place(_ value: YAMLValue) throws(BackupError) -> BackupPolicy.RestorePlace? {

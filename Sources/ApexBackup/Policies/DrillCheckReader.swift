@@ -47,11 +47,7 @@ enum DrillCheckReader {
 
     private static func identifier(_ value: YAMLValue) throws(BackupError) -> String {
         let text = try value.string()
-        let isPlain = text.utf8.allSatisfy { byte in
-            let isLetter = (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
-            return isLetter || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "._-".utf8.contains(byte)
-        }
-        guard isPlain, text.utf8.count <= 100 else {
+        guard text.isPlain, text.utf8.count <= 100 else {
             throw value.error(
                 "'\(value.path)' can not be '\(text)'", remedy: "Use up to 100 of a-z, A-Z, 0-9, '.', '_' and '-'.")
         }
@@ -70,7 +66,7 @@ enum DrillCheckReader {
         switch kind {
         case .rows:
             try refuseOtherThanManifest(check)
-            return .rows(tables: try parameters?["tables"].flatMap { value throws(BackupError) in try tables(value) })
+            return .rows(tables: try parameters?["tables"]?.namesOrAll())
         case .sql:
             return .sql(try required("sql").string(), try ExpectationReader.read(check.required("expect")))
         case .structure:
@@ -108,16 +104,6 @@ enum DrillCheckReader {
         try mapping.required("vs").word("manifest", later: ["previous"])
     }
 
-    private static func tables(_ value: YAMLValue) throws(BackupError) -> [String]? {
-        guard value.isList else {
-            try value.word("all")
-            return nil
-        }
-        let names = try value.strings()
-        guard !names.isEmpty else { throw value.error("'\(value.path)' is an empty list; write all for all of them") }
-        return names
-    }
-
     private static func url(_ value: YAMLValue) throws(BackupError) -> String {
         let text = try value.string()
         guard !ConnectionReference.holdsPassword(text) else {
@@ -136,6 +122,11 @@ enum DrillCheckReader {
         _ argv: YAMLValue, environment: YAMLValue?
     ) throws(BackupError) -> DrillCommand {
         var command = DrillCommand(arguments: try argv.arguments())
+        if let program = command.arguments.first, program.contains("/"), !program.hasPrefix("/") {
+            throw argv.error(
+                "'\(argv.path)[0]' can not be '\(program)'; a drill has no working directory of its own",
+                remedy: "Write an absolute path, or the name of a program that is in PATH.")
+        }
         if let index = command.arguments.firstIndex(where: { $0.contains("{{") }) {
             throw argv.error(
                 "'\(argv.path)[\(index)]' has a placeholder; they are replaced in 'env' only",

@@ -103,7 +103,7 @@ package enum DrillPolicyFile {
                 ]))
         var source = DrillPolicy.Source()
         try mapping["kind"]?.word("logical", later: ["physical", "any"])
-        if let databases = mapping["databases"] { source.databases = try databaseNames(databases) }
+        if let databases = mapping["databases"] { source.databases = try databases.namesOrAll() }
         guard let select = mapping["select"] else { return source }
         let keys = YAMLKeys(
             ["method", "id"],
@@ -134,16 +134,6 @@ package enum DrillPolicyFile {
                 "'\(value.path)' can not be '\(text)'", remedy: "Write a backup's id as 'apex-backup list' shows it.")
         }
         return .id(id)
-    }
-
-    private static func databaseNames(_ value: YAMLValue) throws(BackupError) -> [String]? {
-        guard value.isList else {
-            try value.word("all")
-            return nil
-        }
-        let names = try value.strings()
-        guard !names.isEmpty else { throw value.error("'\(value.path)' is an empty list; write all for all of them") }
-        return names
     }
 
     private static func target(_ value: YAMLValue) throws(BackupError) -> DrillPolicy.Target {

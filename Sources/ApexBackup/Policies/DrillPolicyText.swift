@@ -3,10 +3,10 @@ import BackupStorage
 
 /// A drill policy as a file.
 package enum DrillPolicyText {
-    /// The policy in the file at `path`, and SHA-256 of its text.
+    /// The policy in the file at `path`, and SHA-256 of the file.
     package static func read(_ path: String) throws(BackupError) -> (policy: DrillPolicy, digest: SHA256Digest) {
-        let text = try EffectivePolicy.readText(path, what: "drill policy")
-        let policy = try DrillPolicyFile.parse(text, fileName: path)
-        return (policy, SHA256.digest(of: Array(text.utf8).span))
+        let bytes = try EffectivePolicy.readBytes(path, what: "drill policy")
+        let policy = try DrillPolicyFile.parse(StrictYAML.text(bytes, fileName: path), fileName: path)
+        return (policy, SHA256.digest(of: bytes.span))
     }
 }

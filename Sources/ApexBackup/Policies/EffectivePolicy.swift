@@ -39,7 +39,7 @@ package struct EffectivePolicy: Sendable {
     /// What the file leaves out may come from the environment or flags; a command that needs it says so.
     private static func read(_ path: String) throws(BackupError) -> BackupPolicy {
         try BackupPolicyFile.parse(
-            try readText(path, what: "policy"), fileName: path, given: Set(BackupPolicyFile.RequiredKey.allCases))
+            try StrictYAML.text(readBytes(path, what: "policy"), fileName: path), fileName: path)
     }
 
     private let flagURL: String?
@@ -68,14 +68,19 @@ package struct EffectivePolicy: Sendable {
         return try ConnectionSettings(parsing: text)
     }
 
-    /// What a failure now would cost beside the policy's objectives, by the backups that there are.
+    /// What a failure now would cost beside the policy's objectives, by the backups of what the policy names.
     package func standing(of entries: [CatalogueEntry]) -> [String] {
-        let undamaged = entries.filter { $0.manifest != nil && $0.failedVerification == nil }
-        let restores = entries.flatMap(\.facts).filter { $0.kind == .restored && $0.succeeded && $0.partial != true }
-        return policy.objectives.standing(
+        let scope = BackupManifest.scope(of: policy.logical.summary)
+        let backups = entries.filter { $0.manifest?.scope == scope }
+        let undamaged = backups.filter { $0.failedVerification == nil }
+        let restores = backups.flatMap(\.facts).filter { $0.kind == .restored && $0.succeeded && $0.partial != true }
+        let standing = policy.objectives.standing(
             recoveryPoint: undamaged.compactMap { $0.manifest?.recoveryPoint }.max(),
             lastRestore: restores.max { $0.at < $1.at }?.seconds.map { .seconds($0) },
             at: environment.clocks.wall())
+        let others = entries.count { $0.manifest != nil } - backups.count
+        guard others > 0 else { return standing }
+        return standing + ["Not counted: \(others) of other databases than the policy names, or with other globals."]
     }
 
     /// The place named by `restore.into`, for a restore that names none.
@@ -91,7 +96,14 @@ package struct EffectivePolicy: Sendable {
     var secrets: SecretSource {
         SecretSource(
             environment: { [variables = environment.variables] name in variables[name] },
-            readFile: { path throws(BackupError) in try Self.readText(path, what: "secret") })
+            readFile: { path throws(BackupError) in
+                guard let text = String(validating: try Self.readBytes(path, what: "secret"), as: UTF8.self) else {
+                    throw BackupError(
+                        .settings, "The secret file '\(path)' is not UTF-8 text.", remedy: "Save it as UTF-8.",
+                        unchanged: "Nothing was done.")
+                }
+                return text
+            })
     }
 
     package var layout: RepositoryLayout {
@@ -122,17 +134,9 @@ package struct EffectivePolicy: Sendable {
         try Repository.open(try storage(), layout: try layout, environment: environment)
     }
 
-    package static func readText(_ path: String, what: String) throws(BackupError) -> String {
+    static func readBytes(_ path: String, what: String) throws(BackupError) -> [UInt8] {
         do {
-            let data = try Data(contentsOf: URL(filePath: path))
-            guard let text = String(validating: data, as: UTF8.self) else {
-                throw BackupError(
-                    .settings, "The \(what) file '\(path)' is not UTF-8 text.", remedy: "Save it as UTF-8.",
-                    unchanged: "Nothing was done.")
-            }
-            return text
-        } catch let error as BackupError {
-            throw error
+            return Array(try Data(contentsOf: URL(filePath: path)))
         } catch {
             let reason = (error as? CocoaError)?.code == .fileReadNoSuchFile ? "no such file" : "\(error)"
             throw BackupError(

@@ -145,6 +145,17 @@ struct YAMLValue {
         return texts
     }
 
+    /// The names in a list, or `nil` for the word `all`.
+    func namesOrAll() throws(BackupError) -> [String]? {
+        guard isList else {
+            try word("all")
+            return nil
+        }
+        let names = try strings()
+        guard !names.isEmpty else { throw error("'\(path)' is an empty list; write all for all of them") }
+        return names
+    }
+
     /// A program and its arguments, run without a shell.
     func arguments() throws(BackupError) -> [String] {
         guard isList else {

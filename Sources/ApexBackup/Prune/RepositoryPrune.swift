@@ -82,13 +82,13 @@ package struct RepositoryPrune: Sendable {
             let fact = BackupFact(
                 kind: .tombstone, at: repository.environment.clocks.wall(), run: run, reason: expired.reason)
             try repository.record(fact, of: expired.candidate.id)
-            if try yieldsToHold(expired.candidate.id) { continue }
+            if try yieldsToHold(expired.candidate.id, in: run) { continue }
             result.bytes += try remove(expired.candidate.id)
             result.removed.append(expired.candidate.id)
         }
         for id in plan.unfinished {
             try Task.checkNotCancelled()
-            if try yieldsToHold(id) { continue }
+            if try yieldsToHold(id, in: run) { continue }
             result.bytes += try remove(id)
             result.removed.append(id)
         }
@@ -101,8 +101,13 @@ package struct RepositoryPrune: Sendable {
                 result.stillRunning.append(id)
             }
         }
+        try tidyUp()
         for id in plan.oldRuns { try removeRecord(id) }
         try Lease.removeOldEpochs(of: .logical, in: repository)
+        let layout = repository.layout
+        for folder in [layout.backups, layout.runs, layout.leases(.logical)] {
+            try repository.storage.removeEmptyFolders(under: folder)
+        }
         return result
     }
 
@@ -110,7 +115,9 @@ package struct RepositoryPrune: Sendable {
         guard let manifest = entry.manifest else { return nil }
         return RetentionCandidate(
             id: entry.id, kind: manifest.kind, systemIdentifier: manifest.systemIdentifier,
-            startedAt: manifest.startedAt, isVerified: entry.state >= .verified,
+            scope: manifest.scope, startedAt: manifest.startedAt,
+            // A fact that cannot be read may be the failed verification.
+            isVerified: entry.unreadableFact == nil && entry.state >= .verified,
             isDamaged: entry.failedVerification != nil, isHeld: !entry.isRemovable,
             holdReason: entry.hold?.reason ?? entry.unreadableFact.map { "a fact is unreadable: \($0.message)" })
     }
@@ -141,8 +148,9 @@ package struct RepositoryPrune: Sendable {
     /// Takes the tombstone of a backup back if somebody held it at the same time and nothing of it is gone yet.
     ///
     /// A hold is recorded and then looks for a tombstone, a tombstone is recorded and then looks for a hold: one of
-    /// them sees the other.
-    private func yieldsToHold(_ id: RunID) throws(BackupError) -> Bool {
+    /// them sees the other. The tombstone of another prune that may still run stays: it looked for itself, and may have
+    /// seen no hold.
+    private func yieldsToHold(_ id: RunID, in run: RunID) throws(BackupError) -> Bool {
         guard let entry = try Catalogue(repository).entry(id), entry.hold != nil,
             case .committed(let manifest) = entry.content
         else { return false }
@@ -151,10 +159,20 @@ package struct RepositoryPrune: Sendable {
             else { return false }
         }
         let facts = repository.layout.facts(id)
+        var remover: RunID?
         for name in try repository.storage.children(of: facts) where name.contains("-tombstone-") {
-            try repository.storage.remove(facts.appending(name))
+            let key = facts.appending(name)
+            if let other = try repository.get(BackupFact.self, at: key)?.run, other != run,
+                try !RunLog(repository: repository).isOver(other)
+            {
+                remover = other
+            } else {
+                try repository.storage.remove(key)
+            }
         }
-        repository.environment.warn("Backup \(id) was held while it was to be removed, and stays.")
+        repository.environment.warn(
+            remover.map { "Backup \(id) was held while run \($0), which may still run, was to remove it." }
+                ?? "Backup \(id) was held while it was to be removed, and stays.")
         return true
     }
 
@@ -178,22 +196,48 @@ package struct RepositoryPrune: Sendable {
     private func remove(_ id: RunID) throws(BackupError) -> Int64 {
         let bytes = try removeData(of: id)
         try repository.storage.remove(repository.layout.manifest(id))
+        try removeFacts(of: id)
+        return bytes
+    }
+
+    /// Removes the facts of a backup, its tombstones last.
+    private func removeFacts(of id: RunID) throws(BackupError) {
         let facts = repository.layout.facts(id)
         let names = try repository.storage.children(of: facts)
-        for name in names where !name.contains("-tombstone-") { try repository.storage.remove(facts.appending(name)) }
-        for name in names where name.contains("-tombstone-") { try repository.storage.remove(facts.appending(name)) }
-        return bytes
+        try repository.storage.remove(names.filter { !$0.contains("-tombstone-") }.map(facts.appending))
+        try repository.storage.remove(names.filter { $0.contains("-tombstone-") }.map(facts.appending))
+    }
+
+    /// Removes what runs left that were killed in the moment in which they began, or had just committed.
+    private func tidyUp() throws(BackupError) {
+        let layout = repository.layout
+        for id in try repository.storage.children(of: layout.backups).compactMap({ RunID(parsing: $0) }) {
+            guard try repository.storage.info(layout.running(id)) != nil,
+                try Catalogue(repository).entry(id)?.manifest != nil
+            else { continue }
+            try repository.storage.remove(layout.running(id))
+            try repository.storage.removeTemporaryFiles(under: layout.backup(id))
+        }
+        let folders = try repository.storage.temporaryFiles(under: layout.backups).map { key in
+            String(key.text.dropFirst(layout.backups.text.count + 1).prefix { $0 != "/" })
+        }
+        for id in Set(folders).compactMap({ RunID(parsing: $0) }) {
+            guard try Catalogue(repository).entry(id) == nil else { continue }
+            // It has no object yet: only the run that holds the lease may still be about to make one.
+            let holder = try Lease.newestHolder(of: .logical, in: repository)
+            if holder?.run == id, holder?.isReleased == false { continue }
+            try repository.storage.removeTemporaryFiles(under: layout.backup(id))
+        }
     }
 
     /// Removes everything of a backup but its manifest and facts.
     private func removeData(of id: RunID) throws(BackupError) -> Int64 {
         let folder = repository.layout.backup(id)
         var bytes: Int64 = 0
-        for name in try repository.storage.children(of: folder) where name != "manifest.json" && name != "facts" {
-            let key = folder.appending(name)
-            bytes += try repository.storage.info(key)?.size ?? 0
-            try repository.storage.remove(key)
-        }
+        let keys = try repository.storage.children(of: folder).filter { $0 != "manifest.json" && $0 != "facts" }
+            .map(folder.appending)
+        for key in keys { bytes += try repository.storage.info(key)?.size ?? 0 }
+        try repository.storage.remove(keys)
         try repository.storage.removeTemporaryFiles(under: folder)
         return bytes
     }
@@ -211,6 +255,8 @@ package struct RepositoryPrune: Sendable {
         }
         guard case .aborted(let mark) = try catalogue.document(of: id) else { return nil }
         let bytes = try removeData(of: id)
+        // Whoever read the run while it was a backup may have recorded what came of it.
+        try removeFacts(of: id)
         if repository.environment.clocks.wall().since(mark.at) > Self.recordsKept {
             try repository.storage.remove(repository.layout.manifest(id))
         }
@@ -227,6 +273,7 @@ package struct RepositoryPrune: Sendable {
     private func removeRecord(_ id: RunID) throws(BackupError) {
         try repository.storage.remove(repository.layout.runEnd(id))
         try repository.storage.remove(repository.layout.runStart(id))
+        try repository.storage.removeTemporaryFiles(under: repository.layout.run(id))
     }
 }
 

@@ -130,6 +130,15 @@ package struct Catalogue: Sendable {
         return last
     }
 
+    /// The newest backup before `manifest` of which more was asked for.
+    func wider(than manifest: BackupManifest) throws(BackupError) -> BackupManifest? {
+        try backups().last {
+            $0.id < manifest.id && $0.manifest?.kind == manifest.kind
+                && $0.manifest?.systemIdentifier == manifest.systemIdentifier
+                && $0.manifest.map(manifest.isNarrower) == true
+        }?.manifest
+    }
+
     private func missing(_ name: String, reason: String?) -> BackupError {
         BackupError(
             .backupMissing,
@@ -213,16 +222,21 @@ package struct Catalogue: Sendable {
     package func databases(of manifest: BackupManifest) throws(BackupError) -> (
         databases: [DatabaseRecord], artefacts: [Artefact]
     ) {
-        guard manifest.databases == nil, let list = manifest.artefact(.databases) else {
-            return (manifest.databases ?? [], manifest.artefacts)
+        if let databases = manifest.databases { return (databases, manifest.artefacts) }
+        guard let list = manifest.artefact(.databases) else {
+            throw BackupError(
+                .objectDamaged, "The manifest of backup \(manifest.id) cannot be believed.",
+                reason: "it has neither its databases nor an object that lists them", remedy: "Use another backup.",
+                unchanged: "Nothing was changed.")
         }
         var databases: [DatabaseRecord] = []
         var artefacts = manifest.artefacts
-        for line in try StoredArtefact(list, of: manifest.id, in: repository).lines() {
+        try StoredArtefact(list, of: manifest.id, in: repository).forEachLine { line throws(BackupError) in
             let entry = try RepositoryJSON.decodePlain(DatabaseLine.self, from: line, name: list.name)
-            if !entry.artefact.hasPossibleNumbers {
+            if !entry.artefact.hasPossibleNumbers || !entry.database.hasPossibleNumbers {
                 throw BackupError(
-                    .objectDamaged, "The object '\(list.name)' of backup \(manifest.id) names sizes that cannot be.",
+                    .objectDamaged,
+                    "The object '\(list.name)' of backup \(manifest.id) names sizes or durations that cannot be.",
                     remedy: "Use another backup.", unchanged: "Nothing was changed.")
             }
             if let name = entry.artefact.foreignName {

@@ -40,7 +40,6 @@ package struct Initialization: Sendable {
             connection, applicationName: "apex-backup init", timeout: DumpSource.connectTimeout)
         do {
             let facts = try await session.serverFacts()
-            try DumpSource.requireSupported(facts)
             let (repository, isNew) = try Repository.create(storage, layout: layout, environment: environment)
             let isFirst = try repository.incarnations().isEmpty
             if recordsNewIncarnation || isFirst {

@@ -116,9 +116,7 @@ package struct Lease: Sendable {
         for name in try repository.storage.children(of: repository.layout.leases(kind)) {
             guard let epoch = Int(name), epoch < newest else { continue }
             let folder = Lease(repository: repository, kind: kind, epoch: epoch).folder
-            for mark in try repository.storage.children(of: folder) {
-                try repository.storage.remove(folder.appending(mark))
-            }
+            try repository.storage.remove(repository.storage.children(of: folder).map(folder.appending))
         }
     }
 
@@ -178,7 +176,8 @@ extension Repository {
                 // What the body has finished counts, also when the lease was lost meanwhile.
                 case .success(let value?): return Result<Value, any Error>.success(value)
                 case .success(nil): continue
-                case .failure(let error): first = first ?? error
+                // A heartbeat that was only asked to stop says nothing of what the body found.
+                case .failure(let error): if first == nil || first is CancellationError { first = error }
                 }
             }
             return .failure(first ?? CancellationError())

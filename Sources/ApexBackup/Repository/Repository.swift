@@ -137,12 +137,26 @@ package struct Repository: Sendable {
     }
 
     /// Records a fact about a backup, as the last one: also when this host's clock is behind that of the one before.
-    package func record(_ fact: BackupFact, of id: RunID) throws(BackupError) {
-        var fact = fact
-        if let last = try Catalogue(self).entry(id)?.facts.last?.at, fact.at <= last {
-            fact.at = last.advanced(by: .microseconds(1))
+    ///
+    /// Returns it as it is stored. Of what is no backup any more nothing is recorded but that it is being removed.
+    @discardableResult
+    package func record(_ fact: BackupFact, of id: RunID) throws(BackupError) -> BackupFact {
+        let entry = try Catalogue(self).entry(id)
+        let isThere =
+            switch entry?.content {
+            case .committed, .unreadable: entry?.isTombstoned == false
+            case .running, .aborted, nil: false
+            }
+        guard fact.kind == .tombstone || isThere else {
+            throw BackupError(
+                .backupMissing, "There is no backup '\(id)' any more.",
+                reason: entry?.isTombstoned == true ? "'apex-backup prune' is removing it" : nil,
+                remedy: "See 'apex-backup list'.", unchanged: "Nothing was recorded.")
         }
+        var fact = fact
+        if let last = entry?.facts.last?.at, fact.at <= last { fact.at = last.advanced(by: .microseconds(1)) }
         while try put(fact, at: layout.fact(id, fact, chance: environment.chance())) == .present {}
+        return fact
     }
 }
 

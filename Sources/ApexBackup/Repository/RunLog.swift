@@ -141,6 +141,13 @@ package struct RunLog: Sendable {
         return entry
     }
 
+    /// Whether the run is certainly over, or nothing is known of it any more.
+    func isOver(_ id: RunID) throws(BackupError) -> Bool {
+        guard let start = try repository.get(RunStart.self, at: repository.layout.runStart(id)) else { return true }
+        guard try repository.get(RunEnd.self, at: repository.layout.runEnd(id)) == nil else { return true }
+        return try isGone(start)
+    }
+
     /// Whether a run without an end is certainly over: its process is, or, on another host, its lease is.
     private func isGone(_ start: RunStart) throws(BackupError) -> Bool {
         if HostFacts.isGone(start.process, on: start.host) { return true }

@@ -43,11 +43,11 @@ struct StoredArtefact {
         try sink.finish()
     }
 
-    /// The content's lines, for small artefacts of JSON lines.
-    func lines() throws(BackupError) -> [[UInt8]] {
-        let collected = CollectingSink(limit: 1 << 30)
-        try readContent(into: collected)
-        return collected.bytes.split(separator: UInt8(ascii: "\n")).map(Array.init)
+    /// Calls `body` with each line of the content, one at a time.
+    ///
+    /// That the content is what was captured is known when this returns, and not before.
+    func forEachLine(_ body: @escaping ([UInt8]) throws(BackupError) -> Void) throws(BackupError) {
+        try readContent(into: LineSink(name: artefact.name, body))
     }
 
     /// The content as a script of roles and tablespaces.
@@ -61,6 +61,43 @@ struct StoredArtefact {
         BackupError(
             .objectDamaged, "Backup \(backup) names the object '\(name)', which is no file of it.",
             remedy: "Use another backup ('apex-backup list').", unchanged: "Nothing was read or written.")
+    }
+}
+
+/// Cuts what passes into lines, of which it holds one.
+private final class LineSink: ByteSink {
+    private let name: String
+    private let body: ([UInt8]) throws(BackupError) -> Void
+    private var line: [UInt8] = []
+
+    init(name: String, _ body: @escaping ([UInt8]) throws(BackupError) -> Void) {
+        self.name = name
+        self.body = body
+    }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        for index in bytes.indices {
+            let byte = bytes[index]
+            guard byte != UInt8(ascii: "\n") else {
+                try passOn()
+                continue
+            }
+            // A line is one JSON object, which is held to the same size as one that stands alone.
+            guard line.count < Repository.largestJSON else {
+                throw BackupError(
+                    .objectDamaged, "A line of '\(name)' has more than \(formatBytes(Int64(Repository.largestJSON))).",
+                    remedy: "Run 'apex-backup verify' to find out what is damaged.")
+            }
+            line.append(byte)
+        }
+    }
+
+    func finish() throws(BackupError) { try passOn() }
+
+    private func passOn() throws(BackupError) {
+        guard !line.isEmpty else { return }
+        try body(line)
+        line.removeAll(keepingCapacity: true)
     }
 }
 

@@ -32,12 +32,14 @@ struct DatabaseRestore {
                 try await Analysis(target: target, jobs: restore.request.jobs ?? HostFacts.processorCount).run(
                     in: working)
             }
-            result = try await phases.measure("compare") { try await compareCounts(of: record, in: working) }
+            result = try await phases.measure("compare") {
+                try await compareCounts(of: try countedTables(of: record), in: working)
+            }
             warnings += try await target.apply(record.properties, to: working, roles: try await target.roles())
             let kept = try await phases.measure("swap") { try await takeName(from: working, warnings: &warnings) }
             result.keptAs = kept
         } catch {
-            throw await cleanedUp(after: RunLog.describe(error), working: working)
+            throw await cleanedUp(after: error, working: working)
         }
         if let kept = result.keptAs, database.action == .replaceEmpty || restore.request.dropsOld {
             do {
@@ -73,8 +75,9 @@ struct DatabaseRestore {
             throw error
         }
         do {
-            try await phases.measure("analyze") { try await analyzeAdded(of: record) }
-            return try await phases.measure("compare") { try await compareCounts(of: record, in: database.target) }
+            let tables = try countedTables(of: record)
+            try await phases.measure("analyze") { try await analyze(tables ?? []) }
+            return try await phases.measure("compare") { try await compareCounts(of: tables, in: database.target) }
         } catch {
             var error = RunLog.describe(error)
             error.unchanged =
@@ -84,20 +87,15 @@ struct DatabaseRestore {
     }
 
     /// Drops the half-restored database that this run made, and says what there is now.
-    private func cleanedUp(after error: BackupError, working: String) async -> BackupError {
-        var error = error
-        let elsewhere = earlier.map { "before it: \($0)" } ?? "nothing else was changed"
-        do {
-            try await target.drop(working)
-            error.unchanged =
-                database.action == .create
-                ? "The half-restored database '\(working)' was dropped; \(elsewhere)."
-                : "'\(database.target)' is as it was; the half-restored copy was dropped; \(elsewhere)."
-        } catch let dropping {
-            error.unchanged =
-                "The half-restored database '\(working)' is left (\(RunLog.describe(dropping).message)): drop it by hand; "
-                + "\(elsewhere)."
-        }
+    private func cleanedUp(after failure: any Error, working: String) async -> BackupError {
+        let unfinished = (failure as? UnfinishedSwap)?.error
+        var error = unfinished ?? RunLog.describe(failure)
+        let before =
+            if let unfinished { unfinished.unchanged } else {
+                database.action == .create ? nil : "'\(database.target)' is as it was."
+            }
+        let elsewhere = earlier.map { "Before it: \($0)." } ?? (unfinished == nil ? "Nothing else was changed." : nil)
+        error.unchanged = [before, await target.discard(working), elsewhere].compactMap { $0 }.joined(separator: " ")
         return error
     }
 
@@ -138,8 +136,7 @@ struct DatabaseRestore {
         return selection?.tables(among: lines) ?? lines.filter { $0.table != nil }
     }
 
-    private func analyzeAdded(of record: DatabaseRecord) async throws {
-        let tables = try countedTables(of: record) ?? []
+    private func analyze(_ tables: [TableLine]) async throws {
         try await target.withSession(in: database.target) { session in
             for line in tables {
                 guard let table = line.table else { continue }
@@ -149,9 +146,9 @@ struct DatabaseRestore {
     }
 
     /// Every restored table's rows against what was captured.
-    private func compareCounts(of record: DatabaseRecord, in name: String) async throws -> RestoreResult.Database {
+    private func compareCounts(of tables: [TableLine]?, in name: String) async throws -> RestoreResult.Database {
         var result = RestoreResult.Database(name: database.target, tables: 0, rows: 0, isCompared: false)
-        guard let tables = try countedTables(of: record) else { return result }
+        guard let tables else { return result }
         let differences = try await target.withSession(in: name) { session in
             try await RowComparison(session: session).differences(from: tables)
         }
@@ -196,14 +193,24 @@ enum WorkingName {
         fit(target, suffix: "\(mark)\(environment.makeRunID().text.suffix(4))")
     }
 
+    /// What to say of those of `names` that restores into `targets` have left.
+    static func warnings(among names: [String], of targets: [String]) -> [String] {
+        names.filter { name in targets.contains { isOne(name, of: $0) } }.map {
+            "the database '\($0)' is half restored: drop it, unless another restore is running"
+        }
+    }
+
     /// Whether `name` is one that a restore into `target` works under.
-    static func isOne(_ name: String, of target: String) -> Bool {
+    private static func isOne(_ name: String, of target: String) -> Bool {
         let chance = String(name.suffix(4))
         return chance.allSatisfy(\.isHexDigit) && name == fit(target, suffix: "\(mark)\(chance)")
     }
 
-    /// How the names begin under which databases called `target` are kept.
-    static func keptPrefix(of target: String) -> String { fit(target, suffix: keptMark) }
+    /// Whether `name` is one under which a database called `target` is kept.
+    static func isKept(_ name: String, of target: String) -> Bool {
+        guard let mark = name.ranges(of: keptMark).last else { return false }
+        return name == fit(target, suffix: String(name[mark.lowerBound...]))
+    }
 
     static func fit(_ base: String, suffix: String) -> String {
         var base = base
@@ -236,8 +243,8 @@ extension StoredArtefact {
     /// The lines of one database in `tables.jsonl.zst`.
     func tableLines(of database: UInt32) throws(BackupError) -> [TableLine] {
         var found: [TableLine] = []
-        for line in try lines() {
-            let entry = try RepositoryJSON.decodePlain(TableLine.self, from: line, name: artefact.name)
+        try forEachLine { [name = artefact.name] line throws(BackupError) in
+            let entry = try RepositoryJSON.decodePlain(TableLine.self, from: line, name: name)
             if entry.db == database { found.append(entry) }
         }
         return found

@@ -55,7 +55,6 @@ package struct DumpFileRestore: Sendable {
             throw error
         }
         guard !names.contains(database) else { throw exists(database) }
-        let leftovers = names.filter { WorkingName.isOne($0, of: database) }
         return Plan(
             file: path, bytes: try OpenFile(reading: path).size(), compression: compression, format: format,
             target: connection.redacted, database: database,
@@ -64,7 +63,7 @@ package struct DumpFileRestore: Sendable {
                 "locale and encoding of the new database are the target's defaults",
                 "this run is recorded in no repository",
             ] + (format == .plain ? Self.warnings(of: tools) : [])
-                + leftovers.map { "the database '\($0)' is half restored: drop it, unless another restore is running" })
+                + WorkingName.warnings(among: names, of: [database]))
     }
 
     private static func warnings(of tools: ClientTools) -> [String] {
@@ -110,7 +109,9 @@ package struct DumpFileRestore: Sendable {
                 try await Analysis(target: target, jobs: jobs ?? HostFacts.processorCount).run(in: working)
                 try await target.rename(working, to: plan.database)
             } catch {
-                throw await cleanedUp(after: RunLog.describe(error), working: working, on: target)
+                var error = RunLog.describe(error)
+                error.unchanged = "\(await target.discard(working)) Nothing else was changed."
+                throw error
             }
             await target.close()
         } catch {
@@ -118,18 +119,6 @@ package struct DumpFileRestore: Sendable {
             throw error
         }
         return (environment.clocks.monotonic() - began).seconds
-    }
-
-    private func cleanedUp(after error: BackupError, working: String, on target: TargetServer) async -> BackupError {
-        var error = error
-        do {
-            try await target.drop(working)
-            error.unchanged = "The half-restored database '\(working)' was dropped; nothing else was changed."
-        } catch let dropping {
-            error.unchanged =
-                "The half-restored database '\(working)' is left (\(RunLog.describe(dropping).message)): drop it by hand."
-        }
-        return error
     }
 
     private func load(_ plan: Plan, into name: String, with program: DumpProgram) async throws {
@@ -162,7 +151,6 @@ package struct DumpFileRestore: Sendable {
             try decompressor.finish()
         } catch {
             // The beginning of a larger file is cut off; the whole is checked when it is loaded.
-            if compression == .none { throw error }
         }
         return start.bytes == Array("PGDMP".utf8) ? .custom : .plain
     }

@@ -27,7 +27,7 @@ struct DumpProgram {
     func pgRestore(_ database: String, _ options: [String], file: String, jobs: Int) async throws {
         let command = command(
             "pg_restore", ["--exit-on-error", "--jobs=\(jobs)"] + options + [file], database: database)
-        try await translated { try await run(command) { _ in }.requireSuccess(of: command) }
+        try await translated { try await run(command) { _ in }.value(of: command) }
     }
 
     /// Writes an archive's table of contents to `file`; the stream is read only as far as that goes.
@@ -64,7 +64,7 @@ struct DumpProgram {
                 let sink = ClosableSink(child.takeInput(of: command))
                 input = sink
                 do { try feed(sink) } catch  where sink.isClosed && !readsAll { return }
-            }.requireSuccess(of: command)
+            }.value(of: command)
         }
     }
 
@@ -90,7 +90,7 @@ func withoutStatements(_ words: String) -> String {
     var kept: [Substring] = []
     var isStatement = false
     for line in words.split(separator: "\n", omittingEmptySubsequences: false) {
-        if line.hasPrefix("pg_restore:") || line.hasPrefix("psql:") { isStatement = false }
+        if ["pg_restore:", "psql:", "pg_dump:"].contains(where: line.hasPrefix) { isStatement = false }
         if ["Command was:", "LINE ", "QUERY:", "STATEMENT:", "CONTEXT:"].contains(where: line.hasPrefix) {
             isStatement = true
         }

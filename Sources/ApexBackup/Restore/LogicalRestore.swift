@@ -44,18 +44,24 @@ package struct LogicalRestore: Sendable {
     /// Makes the plan; nothing of the target is changed.
     ///
     /// Throws what makes the restore impossible.
-    package func prepare() async throws -> Prepared {
+    package func prepare() async throws -> Prepared { try await prepare(recordingAs: nil) }
+
+    /// Makes the plan; damage that is found is recorded as found by `run`.
+    private func prepare(recordingAs run: RunID?) async throws -> Prepared {
         do {
-            return try await planned()
+            try repository.requireRegistration()
+            let entry = try chooseBackup()
+            do { return try await planned(entry) } catch {
+                if let run { repository.recordDamage(RunLog.describe(error), of: entry.id, foundBy: run) }
+                throw error
+            }
         } catch {
             throw RunLog.describe(error).leaving("Nothing was changed.")
         }
     }
 
-    private func planned() async throws -> Prepared {
-        try repository.requireRegistration()
+    private func planned(_ entry: CatalogueEntry) async throws -> Prepared {
         Spool.sweep(request.spoolDirectory, host: repository.environment.host)
-        let entry = try chooseBackup()
         guard let manifest = entry.manifest, manifest.kind == .logical else {
             throw BackupError(
                 .usage, "Backup \(entry.id) holds a data directory; a connection URL takes dumps.",
@@ -136,7 +142,7 @@ package struct LogicalRestore: Sendable {
     package func run(accepting accept: (RestorePlan) throws -> Void) async throws -> RestoreResult {
         try await recorded { run in
             let prepared: Prepared
-            do { prepared = try await prepare() } catch { return try Self.refusal(error) }
+            do { prepared = try await prepare(recordingAs: run) } catch { return try Self.refusal(error) }
             do { try accept(prepared.plan) } catch {
                 await prepared.close()
                 return try Self.refusal(error)
@@ -182,7 +188,11 @@ package struct LogicalRestore: Sendable {
     private func carryOut(_ prepared: Prepared, run: RunID) async throws -> RestoreResult {
         let clocks = repository.environment.clocks
         let began = clocks.monotonic()
-        var result = try await restore(prepared)
+        var result: RestoreResult
+        do { result = try await restore(prepared) } catch {
+            repository.recordDamage(RunLog.describe(error), of: prepared.manifest.id, foundBy: run)
+            throw error
+        }
         result.seconds = (clocks.monotonic() - began).seconds
         record(result, of: prepared, run: run)
         return result
@@ -235,24 +245,31 @@ package struct LogicalRestore: Sendable {
     private func apply(_ globals: GlobalsPlan, to target: TargetServer) async throws {
         guard !globals.statements.isEmpty else { return }
         var label = "the roles"
+        var isCommitting = false
         do {
             try await target.session.execute("BEGIN")
             for statement in globals.statements {
                 label = "'\(statement.label)'"
                 try await target.session.execute(statement.sql)
             }
+            (label, isCommitting) = ("the transaction that creates roles", true)
             try await target.session.execute("COMMIT")
         } catch {
             do { try await target.insist("ROLLBACK") } catch {
-                repository.environment.warn(
-                    "The session that creates roles did not end in order: the server undoes its work.")
+                repository.environment.warn("The session that creates roles did not end in order.")
             }
             let error = RunLog.describe(error)
-            guard error.code != .interrupted else { throw error.leaving("No role and no database was changed.") }
+            // The answer may be lost, and the commit not.
+            let roles =
+                isCommitting && error.code == .serverConnectionLost
+                ? "Whether the roles were created is not known; a restore that is started again creates those that are "
+                    + "missing. No database was created or changed."
+                : "No role and no database was created or changed."
+            guard error.code != .interrupted else { throw error.leaving(roles) }
             throw BackupError(
                 .restoreFailed, "The target refused \(label).", reason: error.reason,
                 remedy: "Restore as a role that may create roles, or create what is missing by hand.",
-                unchanged: "No role and no database was created or changed.")
+                unchanged: roles)
         }
     }
 }

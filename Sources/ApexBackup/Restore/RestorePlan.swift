@@ -99,7 +99,8 @@ package struct RestorePlan: Sendable, Codable, Hashable {
     /// Whether less than the whole backup is restored.
     package var isPartial: Bool
     package var spoolBytes: Int64
-    package var spoolFreeBytes: Int64
+    /// Room for temporary files here; `nil` when none can be made.
+    package var spoolFreeBytes: Int64?
     /// Room where the target keeps its data; `nil` when it cannot be seen from here.
     package var targetFreeBytes: Int64?
     package var estimatedSeconds: Double?

@@ -1,5 +1,6 @@
 import BackupModel
 import BackupStorage
+import FoundationEssentials
 import PostgresAccess
 
 /// Looks at backup and target and says what a restore will do, or why it cannot work.
@@ -17,13 +18,13 @@ struct RestorePlanning {
     private var isPart: Bool { !request.tables.isEmpty || !request.schemas.isEmpty }
 
     func prepare() async throws -> LogicalRestore.Prepared {
-        for artefact in artefacts {
+        for artefact in artefacts where isNeeded(artefact) {
             try StoredArtefact(artefact, of: manifest.id, in: repository).checkSizes()
         }
         let suitability = TargetSuitability(target: target)
-        try suitability.requireKnownSettings(of: "pg_dump", major: dumpMajor)
+        try suitability.requireKnownSettings(of: "pg_dump", major: manifest.dumpMajor)
         let tools = try await ClientTools.find(
-            forServer: max(target.facts.versionNumber, manifest.server.versionNumber, dumpMajor * 10_000),
+            forServer: max(target.facts.versionNumber, manifest.server.versionNumber, manifest.dumpMajor * 10_000),
             directory: request.bin, searchPath: repository.environment.variables["PATH"] ?? "")
         if chosen.contains(where: { $0.source.format == .custom }) {
             try suitability.requireKnownSettings(of: "pg_restore", major: tools.major)
@@ -44,6 +45,16 @@ struct RestorePlanning {
         return LogicalRestore.Prepared(
             plan: plan, manifest: manifest, databases: chosen.map(\.source), artefacts: artefacts, globals: globals,
             target: target, tools: tools, selection: selection, omitsTablespaces: request.tablespace != nil)
+    }
+
+    /// Whether the restore reads it: damage elsewhere must not keep anybody from what is whole.
+    private func isNeeded(_ artefact: Artefact) -> Bool {
+        switch artefact.role {
+        case .dump: chosen.contains { $0.source.artefact == artefact.name }
+        case .globals: !isPart
+        case .tables: true
+        case .databases, .guide: false
+        }
     }
 
     private func addNeeds(
@@ -67,9 +78,6 @@ struct RestorePlanning {
             )
         }
     }
-
-    /// The major version of the pg_dump that wrote the dumps; 0 if it is not known.
-    private var dumpMajor: Int { Int((manifest.tools["pg_dump"] ?? "").prefix { $0.isNumber }) ?? 0 }
 
     /// What of the archive belongs to the tables and schemas that were asked for.
     private func select(for entries: [RestorePlan.Database], tools: ClientTools) async throws -> ArchiveSelection? {
@@ -147,22 +155,17 @@ struct RestorePlanning {
         }
         let action = try await action(for: name)
         let jobs = source.format == .plain || isPart ? 1 : max(1, request.jobs ?? HostFacts.processorCount)
-        let free = try spoolFreeBytes()
-        let fits = free > source.contentBytes + source.contentBytes / 10
+        let fits = spoolFreeBytes.map { $0 > source.contentBytes + source.contentBytes / 10 } ?? false
         return RestorePlan.Database(
             source: source.name, target: name, action: action, format: source.format,
             feed: jobs > 1 && fits ? .spooled : .streamed, jobs: fits ? jobs : 1, contentBytes: source.contentBytes,
             rows: source.rows, snapshot: source.snapshot.clock)
     }
 
-    private func spoolFreeBytes() throws(BackupError) -> Int64 {
-        do { return try PosixStorage(root: request.spoolDirectory).freeBytes() ?? 0 } catch {
-            throw BackupError(
-                error.code == .repositoryMissing ? .settings : error.code,
-                "The directory for temporary files, '\(request.spoolDirectory)', cannot be used.",
-                reason: error.reason ?? error.message,
-                remedy: "Name one that is there with TMPDIR.", unchanged: "Nothing was changed.")
-        }
+    /// Room for temporary files; `nil` where none can be made.
+    private var spoolFreeBytes: Int64? {
+        guard FileManager.default.isWritableFile(atPath: request.spoolDirectory) else { return nil }
+        do { return try PosixStorage(root: request.spoolDirectory).freeBytes() } catch { return nil }
     }
 
     private func action(for name: String) async throws -> RestorePlan.Database.Action {
@@ -212,15 +215,17 @@ struct RestorePlanning {
             mappedTablespaces: [],
             isPartial: isPart || chosen.count < manifest.totals.databases,
             spoolBytes: entries.filter { $0.feed == .spooled }.map(\.contentBytes).max() ?? 0,
-            spoolFreeBytes: try spoolFreeBytes(), targetFreeBytes: nil,
-            estimatedSeconds: try estimate(entries), warnings: warnings(entries))
+            spoolFreeBytes: spoolFreeBytes, targetFreeBytes: nil,
+            estimatedSeconds: try estimate(entries), warnings: try warnings(entries))
     }
 
     /// What earlier restores of this cluster's backups took, scaled to this one's bytes.
     private func estimate(_ entries: [RestorePlan.Database]) throws(BackupError) -> Double? {
         let wanted = Double(entries.reduce(0) { $0 + $1.contentBytes })
-        for backup in try Catalogue(repository).backups().reversed() {
-            guard let manifest = backup.manifest, manifest.kind == .logical, manifest.totals.contentBytes > 0,
+        let names = try repository.storage.children(of: repository.layout.backups)
+        for name in names.reversed() {
+            guard let id = RunID(parsing: name), let backup = try Catalogue(repository).entry(id),
+                let manifest = backup.manifest, manifest.kind == .logical, manifest.totals.contentBytes > 0,
                 let seconds = backup.facts.last(where: { $0.kind == .restored && $0.succeeded && $0.partial != true })?
                     .seconds
             else { continue }
@@ -229,8 +234,13 @@ struct RestorePlanning {
         return nil
     }
 
-    private func warnings(_ entries: [RestorePlan.Database]) -> [String] {
+    private func warnings(_ entries: [RestorePlan.Database]) throws(BackupError) -> [String] {
         var warnings: [String] = []
+        if request.backup == "latest", let wider = try Catalogue(repository).wider(than: manifest) {
+            warnings.append(
+                "backup \(wider.id), which is older, was taken of more than this one: name it to restore what this one "
+                    + "does not hold")
+        }
         if let failedVerification {
             warnings.append(
                 "the last verification of this backup failed (\(failedVerification.reason ?? "no reason recorded"))")
@@ -238,17 +248,20 @@ struct RestorePlanning {
         if manifest.passwordsMissing {
             warnings.append("passwords missing: roles created from this backup have none, and cannot log in with one")
         }
-        let written = max(manifest.server.major, dumpMajor)
+        let written = max(manifest.server.major, manifest.dumpMajor)
         if written > target.facts.major {
             warnings.append(
-                "the dump was taken from PostgreSQL \(manifest.server.major) by pg_dump \(dumpMajor), and the target runs "
-                    + "\(target.facts.major): PostgreSQL does not promise that an older server takes it. What is new in "
+                "the dump was taken from PostgreSQL \(manifest.server.major) by pg_dump \(manifest.dumpMajor), and the "
+                    + "target runs \(target.facts.major): PostgreSQL does not promise that an older server takes it. What is new in "
                     + "\(target.facts.major + 1) to \(written) fails, and the restore stops at the first error")
         }
         for entry in entries where entry.feed == .streamed && entry.format == .custom && !isPart {
-            warnings.append(
-                "'\(entry.source)' is restored by one job: there is no room for a spool of "
-                    + "\(formatBytes(entry.contentBytes)) in \(request.spoolDirectory), or one job was asked for")
+            let cause =
+                spoolFreeBytes == nil
+                ? "no temporary files can be made in \(request.spoolDirectory); TMPDIR names another directory"
+                : "there is no room for a spool of \(formatBytes(entry.contentBytes)) in \(request.spoolDirectory), or one "
+                    + "job was asked for"
+            warnings.append("'\(entry.source)' is restored by one job: \(cause)")
         }
         return warnings
     }

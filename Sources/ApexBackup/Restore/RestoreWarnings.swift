@@ -68,11 +68,8 @@ struct RestoreWarnings {
     /// Names what restores that were killed have left.
     private func leftovers() async throws -> [String] {
         let names = try await target.databaseNames()
-        let halfRestored = names.filter { name in entries.contains { WorkingName.isOne(name, of: $0.target) } }
-        var warnings = halfRestored.map {
-            "the database '\($0)' is half restored: drop it, unless another restore is running"
-        }
-        for name in names where entries.contains(where: { name.hasPrefix(WorkingName.keptPrefix(of: $0.target)) }) {
+        var warnings = WorkingName.warnings(among: names, of: entries.map(\.target))
+        for name in names where entries.contains(where: { WorkingName.isKept(name, of: $0.target) }) {
             guard try await !target.acceptsSessions(name) else { continue }
             warnings.append(
                 "'\(name)', kept by an earlier restore, takes no sessions: to open it, run "

@@ -9,11 +9,14 @@ struct Spool {
     let path: String
 
     private static let mark = "apex-backup-spool"
+    private let environment: BackupEnvironment
 
     init(directory: String, environment: BackupEnvironment) {
+        self.environment = environment
         let process = environment.process
         path =
-            "\(directory)/\(Self.mark)-\(environment.host)-\(process.pid)-\(process.startTicks)-\(environment.makeRunID())"
+            "\(directory)/\(Self.mark)-\(environment.host)-\(process.namespace ?? 0)-\(process.pid)-\(process.startTicks)-"
+            + "\(environment.makeRunID())"
     }
 
     /// Fills it with what `body` writes and finishes; another thread writes, so that whoever makes the bytes need not
@@ -38,8 +41,9 @@ struct Spool {
             archive = located
             try body(located)
         }
-        let file = try OpenFile(changing: path)
+        var file = try OpenFile(changing: path)
         for (position, bytes) in archive?.offsets ?? [] { try file.write(bytes, at: position) }
+        try file.close()
     }
 
     func write(_ text: String) throws(BackupError) {
@@ -57,7 +61,10 @@ struct Spool {
     }
 
     func remove() {
-        do { try FileManager.default.removeItem(atPath: path) } catch { return }
+        do { try FileManager.default.removeItem(atPath: path) } catch {
+            guard HostFacts.exists(path) else { return }
+            environment.warn("The temporary file '\(path)' could not be removed: remove it by hand. It holds data.")
+        }
     }
 
     /// Removes the files of this host's processes that are gone.
@@ -66,9 +73,10 @@ struct Spool {
         do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch { return }
         for name in names where name.hasPrefix("\(mark)-\(host)-") {
             let parts = name.dropFirst(mark.count + host.count + 2).split(separator: "-")
-            guard parts.count == 4, let pid = Int32(parts[0]), let ticks = UInt64(parts[1]),
-                RunID(parsing: "\(parts[2])-\(parts[3])") != nil,
-                HostFacts.isGone(ProcessIdentity(pid: pid, startTicks: ticks, boot: HostFacts.boot), on: host)
+            guard parts.count == 5, let namespace = UInt64(parts[0]), let pid = Int32(parts[1]),
+                let ticks = UInt64(parts[2]), RunID(parsing: "\(parts[3])-\(parts[4])") != nil,
+                HostFacts.isGone(
+                    ProcessIdentity(pid: pid, startTicks: ticks, boot: HostFacts.boot, namespace: namespace), on: host)
             else { continue }
             do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch { continue }
         }

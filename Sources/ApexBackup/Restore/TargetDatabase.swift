@@ -34,8 +34,12 @@ extension TargetServer {
             if let role, !roles.contains(role) {
                 warnings.append("not given to the role '\(role)', which is missing: settings or rights in the database")
             } else {
-                try await session.execute(sql)
+                // One statement, whatever is in it.
+                _ = try await session.query(sql)
             }
+        }
+        warnings += properties.unreadableSettings.map {
+            "the setting '\($0)' is not taken over: it is no list of names"
         }
         return warnings.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
     }
@@ -45,13 +49,24 @@ extension TargetServer {
         try await insist("DROP DATABASE IF EXISTS \(quoteIdentifier(name)) WITH (FORCE)")
     }
 
+    /// Drops a half-restored database and says what became of it.
+    func discard(_ working: String) async -> String {
+        do {
+            try await drop(working)
+            return "The half-restored database '\(working)' was dropped."
+        } catch {
+            return
+                "The half-restored database '\(working)' is left (\(RunLog.describe(error).message)): drop it by hand."
+        }
+    }
+
     /// Gives `restored` the name `name`, which no database has.
     func rename(_ restored: String, to name: String) async throws {
         do {
             try await insist("ALTER DATABASE \(quoteIdentifier(restored)) RENAME TO \(quoteIdentifier(name))")
         } catch {
             // A connection that was lost may have taken the answer with it, not the rename.
-            guard let there = try? await exists(restored), !there else { throw error }
+            guard (try? await exists(restored)) == false, (try? await exists(name)) == true else { throw error }
         }
     }
 
@@ -67,12 +82,12 @@ extension TargetServer {
                 try await exchange(restored, name, kept, disconnecting: disconnecting)
             } catch {
                 let isUndone: Bool
-                do { isUndone = try await exists(restored) } catch let lookup {
-                    throw Self.leftClosed(error, lookup, name, statement: open)
+                do { isUndone = try await !exists(kept) } catch let lookup {
+                    throw UnfinishedSwap(of: name, error, then: lookup, statement: open)
                 }
                 if isUndone {
                     do { try await insist(open) } catch let undo {
-                        throw Self.leftClosed(error, undo, name, statement: open)
+                        throw UnfinishedSwap(of: name, error, then: undo, statement: open)
                     }
                     throw error
                 }
@@ -103,63 +118,18 @@ extension TargetServer {
     private func exists(_ name: String) async throws -> Bool {
         try await insist("SELECT 1 FROM pg_database WHERE datname = $1", [name]).rows.isEmpty == false
     }
+}
 
-    private static func leftClosed(
-        _ error: any Error, _ later: any Error, _ name: String, statement: String
-    ) -> BackupError {
+/// A swap that failed, and after which the database that was there may take no sessions.
+struct UnfinishedSwap: Error {
+    let error: BackupError
+
+    fileprivate init(of name: String, _ error: any Error, then later: any Error, statement: String) {
         let (error, later) = (RunLog.describe(error), RunLog.describe(later))
-        return BackupError(
+        self.error = BackupError(
             .restoreFailed, "The swap of '\(name)' failed and could not be undone: it may take no sessions now.",
             reason: "\(error.message) \(error.reason ?? "") Then: \(later.message) \(later.reason ?? "")",
-            remedy: "Run in another database, such as template1: \(statement);", unchanged: "Its data is as it was.")
-    }
-}
-
-extension DatabaseProperties {
-    /// The statements that give a database `name` its settings, grants, comment and limit, each with the role it needs.
-    func statements(for name: String) -> [(sql: String, role: String?)] {
-        let database = quoteIdentifier(name)
-        var statements: [(sql: String, role: String?)] = settings.map { setting in
-            let subject =
-                setting.role.map { "ROLE \(quoteIdentifier($0)) IN DATABASE \(database)" } ?? "DATABASE \(database)"
-            return ("ALTER \(subject) SET \(quoteIdentifier(setting.name)) TO \(setting.literal)", setting.role)
-        }
-        if let grants {
-            statements.append(("REVOKE ALL ON DATABASE \(database) FROM PUBLIC", nil))
-            for grant in grants {
-                let grantee = grant.grantee.isEmpty ? "PUBLIC" : quoteIdentifier(grant.grantee)
-                let option = grant.grantable ? " WITH GRANT OPTION" : ""
-                statements.append(
-                    (
-                        "GRANT \(grant.privilege) ON DATABASE \(database) TO \(grantee)\(option)",
-                        grant.grantee.isEmpty ? nil : grant.grantee
-                    ))
-            }
-        }
-        if let comment { statements.append(("COMMENT ON DATABASE \(database) IS \(quoteLiteral(comment))", nil)) }
-        if connectionLimit != -1 {
-            statements.append(("ALTER DATABASE \(database) CONNECTION LIMIT \(connectionLimit)", nil))
-        }
-        return statements
-    }
-
-    /// The roles that the properties name.
-    var roles: Set<String> {
-        Set([owner] + settings.compactMap(\.role) + (grants ?? []).map(\.grantee).filter { !$0.isEmpty })
-    }
-}
-
-extension DatabaseProperties.Setting {
-    /// Parameters that are lists of names (GUC_LIST_QUOTE in PostgreSQL's guc_tables.c) are stored quoted already.
-    private static let quotedLists: Set<String> = [
-        "local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries",
-        "temp_tablespaces", "unix_socket_directories",
-    ]
-
-    /// The value as SQL.
-    fileprivate var literal: String {
-        guard Self.quotedLists.contains(name) else { return quoteLiteral(value) }
-        // An empty list is stored as one empty name, which no statement takes.
-        return value.isEmpty || value == "\"\"" ? "''" : value
+            remedy: "Run in another database, such as template1: \(statement);",
+            unchanged: "The data of the database that was there is as it was.")
     }
 }

@@ -22,7 +22,6 @@ struct TargetServer: Sendable {
     ) async throws -> TargetServer {
         let session = try await maintenanceSession(connection, avoiding: names)
         do {
-            try await session.requireDirectConnection()
             let facts = try await session.serverFacts()
             let user = try await session.query("SELECT current_user").firstValue ?? ""
             guard !facts.inRecovery else {
@@ -52,8 +51,16 @@ struct TargetServer: Sendable {
     }
 
     private static func connect(_ connection: ConnectionSettings) async throws -> PostgresSession {
-        try await PostgresSession.connect(
+        let session = try await PostgresSession.connect(
             connection, applicationName: "apex-backup restore", timeout: DumpSource.connectTimeout)
+        do {
+            // What a database or role sets could put objects of its own before PostgreSQL's.
+            try await session.execute("SET search_path = ''")
+            return session
+        } catch {
+            await session.close()
+            throw error
+        }
     }
 
     func close() async { await session.close() }
@@ -64,7 +71,7 @@ struct TargetServer: Sendable {
     ) async throws -> Value {
         let inside = try await Self.connect(connection.with(database: name))
         do {
-            ownSessions.add(try await inside.query("SELECT pg_backend_pid()").firstValue ?? "")
+            ownSessions.add("\(await inside.announcedProcessID)")
             let value = try await body(inside)
             await inside.close()
             return value

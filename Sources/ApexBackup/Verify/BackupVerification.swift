@@ -44,13 +44,15 @@ package struct BackupVerification: Sendable {
     package func run(_ name: String?) async throws -> [Report] {
         return try await RunLog(repository: repository).recorded(
             .verify, settings: level.rawValue, duty: .bestEffort, judge: Self.end
-        ) { _ in
+        ) { run in
             let catalogue = Catalogue(repository)
             let entries = try name.map { [try catalogue.backup(named: $0)] } ?? catalogue.entries()
             var reports: [Report] = []
+            var tools: [Int: ClientTools] = [:]
             for entry in entries {
                 switch entry.content {
-                case .committed where !entry.isTombstoned, .unreadable: reports.append(try await verify(entry))
+                case .committed where !entry.isTombstoned, .unreadable:
+                    reports.append(try await verify(entry, run: run, &tools))
                 default: continue
                 }
             }
@@ -64,12 +66,14 @@ package struct BackupVerification: Sendable {
     }
 
     /// Verifies one backup and records what it found as a fact, also when that is bad.
-    package func verify(_ entry: CatalogueEntry) async throws -> Report {
+    private func verify(
+        _ entry: CatalogueEntry, run: RunID, _ tools: inout [Int: ClientTools]
+    ) async throws -> Report {
         let clocks = repository.environment.clocks
         let start = clocks.monotonic()
         var report = Report(id: entry.id, level: level, problems: [], objects: 0, bytes: 0, seconds: 0)
         switch entry.content {
-        case .committed(let manifest): try await inspect(manifest, &report)
+        case .committed(let manifest): try await inspect(manifest, &report, &tools)
         case .unreadable(let error): report.problems.append(error)
         case .running, .aborted: return report
         }
@@ -80,7 +84,7 @@ package struct BackupVerification: Sendable {
         if let damaged = entry.unreadableFact { report.problems.append(damaged) }
         guard case .committed = entry.content, isProved || finding != nil else { return report }
         let fact = BackupFact(
-            kind: .verified, at: clocks.wall(), succeeded: isProved, level: level.rawValue,
+            kind: .verified, at: clocks.wall(), run: run, succeeded: isProved, level: level.rawValue,
             reason: finding?.message, seconds: report.seconds)
         do {
             try repository.record(fact, of: entry.id)
@@ -90,7 +94,9 @@ package struct BackupVerification: Sendable {
         return report
     }
 
-    private func inspect(_ manifest: BackupManifest, _ report: inout Report) async throws {
+    private func inspect(
+        _ manifest: BackupManifest, _ report: inout Report, _ tools: inout [Int: ClientTools]
+    ) async throws {
         let artefacts: [Artefact]
         let databases: [DatabaseRecord]
         do {
@@ -100,13 +106,17 @@ package struct BackupVerification: Sendable {
             report.problems.append(error)
             return
         }
+        var reader: ClientTools?
+        if level == .deep, databases.contains(where: { $0.format == .custom }) {
+            reader = try await self.reader(of: manifest, &tools)
+        }
         for artefact in artefacts {
             try Task.checkNotCancelled()
             repository.environment.events(
                 .progress(subject: artefact.name, bytes: report.bytes, of: manifest.totals.storedBytes))
             do {
                 let database = databases.first { $0.artefact == artefact.name }
-                try await check(artefact, of: manifest, database: database)
+                try await check(artefact, of: manifest, database: database, reader)
             } catch var error as BackupError where Self.problems.contains(error.code) {
                 if !error.message.contains(artefact.name) { error.message = "'\(artefact.name)': \(error.message)" }
                 report.problems.append(error)
@@ -117,41 +127,77 @@ package struct BackupVerification: Sendable {
     }
 
     /// What says something about the backup.
-    fileprivate static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
+    static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
     /// What keeps one object from being read is told, and proves nothing; the rest is verified all the same.
     private static let problems = findings.union([.permissionDenied, .storageFailed])
 
-    private func check(_ artefact: Artefact, of manifest: BackupManifest, database: DatabaseRecord?) async throws {
+    /// The programs that read the backup's dumps: no older than the pg_dump that wrote them, as each version may write
+    /// archives that earlier ones cannot read.
+    private func reader(of manifest: BackupManifest, _ known: inout [Int: ClientTools]) async throws -> ClientTools {
+        let version = max(manifest.server.versionNumber, manifest.dumpMajor * 10_000)
+        if let tools = known[version / 10_000] { return tools }
+        do {
+            let tools = try await ClientTools.find(
+                ["pg_restore"], forServer: version, directory: bin,
+                searchPath: repository.environment.variables["PATH"] ?? "")
+            known[version / 10_000] = tools
+            return tools
+        } catch var error as BackupError where error.code == .toolTooOld {
+            error.message = "The dumps of backup \(manifest.id) need the pg_restore of PostgreSQL \(version / 10_000)."
+            error.unchanged = "Nothing was proved of this backup, neither way."
+            throw error
+        }
+    }
+
+    private func check(
+        _ artefact: Artefact, of manifest: BackupManifest, database: DatabaseRecord?, _ reader: ClientTools?
+    ) async throws {
         let stored = StoredArtefact(artefact, of: manifest.id, in: repository)
-        switch level {
-        case .list: try stored.checkSizes()
-        case .deep where database?.format == .custom:
-            try await readWithPostgres(stored, version: manifest.server.versionNumber)
-        case .deep where database?.format == .plain:
-            try stored.readContent(into: InspectingSink(RowInspector(.plain)))
-        case .checksum, .deep: try stored.readContent(into: DiscardSink())
+        switch (level, database?.format) {
+        case (.list, _): try stored.checkSizes()
+        case (.deep, .custom):
+            guard let reader else { preconditionFailure("an archive is read without a program that reads it") }
+            try await readWithPostgres(stored, reader)
+        case (.deep, .plain): try stored.readContent(into: InspectingSink(RowInspector(.plain)))
+        case (.checksum, _), (.deep, nil): try stored.readContent(into: DiscardSink())
         }
     }
 
     /// `pg_restore -f /dev/null` reads every block; it rejects every truncation, which `pg_restore --list` does not.
-    private func readWithPostgres(_ stored: StoredArtefact, version: Int) async throws {
-        let tools = try await ClientTools.find(
-            forServer: version, directory: bin, searchPath: repository.environment.variables["PATH"] ?? "")
+    private func readWithPostgres(_ stored: StoredArtefact, _ tools: ClientTools) async throws {
         let command = ChildCommand(
-            "\(tools.directory)/pg_restore", arguments: ["--file=/dev/null"], environment: ["LC_ALL": "C"],
+            tools.path(of: "pg_restore"), arguments: ["--file=/dev/null"], environment: ["LC_ALL": "C"],
             secrets: [])
         let read = try await PostgresAccess.run(command, input: .pipe) { child in
             let input = child.takeInput(of: command)
             try stored.readContent(into: TeeSink(input, InspectingSink(RowInspector(.custom))))
         }
         do {
-            try read.requireSuccess(of: command)
+            try read.value(of: command)
         } catch let error as BackupError where error.code == .toolFailed {
             // A program that was killed, by want of memory perhaps, says nothing about the dump.
             guard case .exited = read.outcome.status else { throw error }
             throw BackupError(
                 .objectDamaged, "The dump '\(stored.artefact.name)' of backup \(stored.backup) cannot be read.",
                 reason: error.reason ?? error.message, remedy: "Use another backup ('apex-backup list').")
+        }
+    }
+}
+
+extension Repository {
+    /// Records that `run` found the backup damaged, as a verification would have: an earlier one counts no more.
+    ///
+    /// What is known of it already is not recorded again. An error that says nothing of the stored bytes is none.
+    func recordDamage(_ error: BackupError, of id: RunID, foundBy run: RunID) {
+        guard BackupVerification.findings.contains(error.code) else { return }
+        do {
+            guard try Catalogue(self).entry(id)?.failedVerification == nil else { return }
+            try record(
+                BackupFact(
+                    kind: .verified, at: environment.clocks.wall(), run: run, succeeded: false, reason: error.message),
+                of: id)
+        } catch {
+            environment.warn("That backup \(id) is damaged could not be recorded: \(error.message)")
         }
     }
 }

@@ -13,7 +13,8 @@ struct Backup: OperatorCommand {
               apex-backup backup --compression zstd --database apex
 
             EXIT STATUS
-              0 committed   1 failed, nothing committed   64 wrong usage   78 wrong settings
+              0 committed   1 failed: nothing committed, or what was committed was not followed by the prune asked for
+              64 wrong usage   78 wrong settings
             """)
 
     enum Kind: String, ExpressibleByArgument, Sendable { case logical, physical }

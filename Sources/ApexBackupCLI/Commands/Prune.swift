@@ -187,11 +187,8 @@ private func record(
 ) throws -> Int32 {
     let repository = try common.settings(console).repository()
     let entry = try Catalogue(repository).backup(named: backup)
-    // The last word counts, also when this host's clock is behind that of the one before.
-    let latest = entry.facts.last?.at.advanced(by: .microseconds(1))
-    let fact = BackupFact(
-        kind: kind, at: max(repository.environment.clocks.wall(), latest ?? .init(microseconds: 0)), reason: reason)
-    try repository.record(fact, of: entry.id)
+    let fact = try repository.record(
+        BackupFact(kind: kind, at: repository.environment.clocks.wall(), reason: reason), of: entry.id)
     if try Catalogue(repository).entry(entry.id)?.isTombstoned ?? true {
         throw BackupError(
             .backupMissing, "Backup \(entry.id) is being removed by 'apex-backup prune'.",

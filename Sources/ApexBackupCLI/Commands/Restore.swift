@@ -180,7 +180,8 @@ struct Restore: OperatorCommand {
     private func confirmReplacement(in plan: RestorePlan, console: Console) throws {
         for database in plan.databases where database.action == .swap && !confirm.contains(database.target) {
             let question =
-                "This replaces the database '\(database.target)' on \(plan.target). Type its name to go on:"
+                "This replaces the database '\(onOneLine(database.target))' on \(onOneLine(plan.target)). Type its name to "
+                + "go on:"
             guard confirm.isEmpty, console.isTyped(database.target, question: question) else {
                 throw BackupError(
                     .usage, "Replacing the database '\(database.target)' was not confirmed.",

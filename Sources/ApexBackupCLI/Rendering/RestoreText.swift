@@ -5,7 +5,7 @@ import BackupModel
 enum RestoreText {
     static func plan(_ plan: RestorePlan) -> String {
         var lines = [
-            "Plan: restore backup \(plan.backup) into \(plan.target)",
+            "Plan: restore backup \(plan.backup) into \(onOneLine(plan.target))",
             "  recovery point  \(plan.recoveryPoint.readable), \(DurationText.format(.seconds(plan.ageSeconds))) ago; what "
                 + "was written since is not in it",
             "  versions        dump from PostgreSQL \(plan.sourceVersion)"
@@ -18,23 +18,23 @@ enum RestoreText {
         }
         for database in plan.databases {
             lines.append(
-                "  database        '\(oneLine(database.source))' → '\(oneLine(database.target))': "
+                "  database        '\(onOneLine(database.source))' → '\(onOneLine(database.target))': "
                     + "\(describe(database.action)); "
                     + "\(formatBytes(database.contentBytes)), \(database.rows) rows, \(database.feed.rawValue), "
                     + "\(database.jobs) jobs")
         }
         if !plan.rolesToCreate.isEmpty {
-            lines.append("  roles to create \(oneLine(plan.rolesToCreate.joined(separator: ", ")))")
+            lines.append("  roles to create \(onOneLine(plan.rolesToCreate.joined(separator: ", ")))")
         }
-        lines += plan.skippedGlobals.map { "  not taken over  \(oneLine($0))" }
+        lines += plan.skippedGlobals.map { "  not taken over  \(onOneLine($0))" }
         lines += plan.mappedTablespaces.map {
-            "  tablespace      what was in '\(oneLine($0.source))' goes into '\(oneLine($0.target))'"
+            "  tablespace      what was in '\(onOneLine($0.source))' goes into '\(onOneLine($0.target))'"
         }
         lines.append(
             "  free space      "
                 + (plan.targetFreeBytes.map { "\(formatBytes($0)) where the target keeps its data" }
                     ?? "not known on the target")
-                + "; \(formatBytes(plan.spoolFreeBytes)) for temporary files here"
+                + "; \(plan.spoolFreeBytes.map(formatBytes) ?? "none") for temporary files here"
                 + (plan.spoolBytes > 0 ? ", of which \(formatBytes(plan.spoolBytes)) are needed for a time" : ""))
         lines.append(
             "  will take       "
@@ -42,13 +42,8 @@ enum RestoreText {
                     "about \(DurationText.format(.seconds($0))), judged by the last restore"
                 }
                     ?? "unknown: no restore of this cluster was recorded yet"))
-        lines += plan.warnings.map { "  warning         \(oneLine($0))" }
+        lines += plan.warnings.map { "  warning         \(onOneLine($0))" }
         return lines.joined(separator: "\n")
-    }
-
-    /// Names may hold anything but a zero byte.
-    private static func oneLine(_ text: String) -> String {
-        text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : String($0) }.joined()
     }
 
     private static func describe(_ action: RestorePlan.Database.Action) -> String {
@@ -66,10 +61,10 @@ enum RestoreText {
                 database.isCompared
                 ? "\(database.rows) rows in \(database.tables) tables, as many as were captured."
                 : "its rows were not compared, as the backup does not list them."
-            return "Restored '\(oneLine(database.name))': \(what)"
-                + (database.keptAs.map { " The database that had this name is kept as '\(oneLine($0))'." } ?? "")
+            return "Restored '\(onOneLine(database.name))': \(what)"
+                + (database.keptAs.map { " The database that had this name is kept as '\(onOneLine($0))'." } ?? "")
         }
-        lines += result.warnings.filter { !result.plan.warnings.contains($0) }.map { "Warning: \(oneLine($0))" }
+        lines += result.warnings.filter { !result.plan.warnings.contains($0) }.map { "Warning: \(onOneLine($0))" }
         let phases = result.phases.map { "\($0.name) \(DurationText.format(.seconds($0.seconds)))" }
         lines.append("Took \(DurationText.format(.seconds(result.seconds))): \(phases.joined(separator: ", ")).")
         return lines.joined(separator: "\n")
@@ -77,16 +72,17 @@ enum RestoreText {
 
     static func filePlan(_ plan: DumpFileRestore.Plan) -> String {
         var lines = [
-            "Plan: restore the file \(oneLine(plan.file)) into a new database '\(oneLine(plan.database))' on \(plan.target)",
+            "Plan: restore the file \(onOneLine(plan.file)) into a new database '\(onOneLine(plan.database))' on "
+                + onOneLine(plan.target),
             "  format          \(plan.format.rawValue), \(name(of: plan.compression))",
             "  size            \(formatBytes(plan.bytes))",
         ]
-        lines += plan.warnings.map { "  warning         \(oneLine($0))" }
+        lines += plan.warnings.map { "  warning         \(onOneLine($0))" }
         return lines.joined(separator: "\n")
     }
 
     static func fileResult(_ plan: DumpFileRestore.Plan, seconds: Double) -> String {
-        "Restored '\(oneLine(plan.database))' from \(oneLine(plan.file)) in \(DurationText.format(.seconds(seconds)))."
+        "Restored '\(onOneLine(plan.database))' from \(onOneLine(plan.file)) in \(DurationText.format(.seconds(seconds)))."
     }
 
     /// What a file is compressed with; its level is not known.

@@ -168,6 +168,11 @@ extension DrillPolicy {
         texts.append("Recovery to a chosen moment: a logical backup has one recovery point.")
         texts.append("Loss of the repository, and restoring on another host.")
         let kinds = Set(checks.map(\.question.kind))
+        if kinds.contains(.structure) {
+            texts.append(
+                "Grants, comments, rules, operators, casts, extended statistics, publications, event triggers and "
+                    + "foreign servers: the fingerprint of the schema does not cover them.")
+        }
         if kinds.isDisjoint(with: [.http, .command]) {
             texts.append("The application on the restored database: no http or command check.")
         }

@@ -63,15 +63,8 @@ package struct ArchiveContentsReader: Sendable {
             guard level == 0 else { throw Self.compressed(with: 1) }
         case .second, .minute, .hour, .day, .month, .year, .daylightSaving:
             guard values.integer(bytes, &position) != nil else { return }
-        case .database:
+        case .database, .serverVersion, .dumpVersion:
             guard values.string(bytes, &position) else { return }
-            contents.database = values.text
-        case .serverVersion:
-            guard values.string(bytes, &position) else { return }
-            contents.serverVersion = values.text
-        case .dumpVersion:
-            guard values.string(bytes, &position) else { return }
-            contents.dumpVersion = values.text
         case .entryCount:
             guard let count = values.integer(bytes, &position) else { return }
             entriesLeft = count
@@ -155,7 +148,6 @@ package struct ArchiveContentsReader: Sendable {
                 reason: "rows can only be counted in COPY text",
                 remedy: "Run pg_dump without --inserts, --column-inserts and --rows-per-insert.")
         }
-        contents.counts[entry.description, default: 0] += 1
         if chosen?.contains(entry.dumpID) ?? true { noteNeeds() }
         if isTableData || entry.description == "EXTENSION" { contents.entries.append(entry) }
         entriesLeft -= 1

@@ -22,16 +22,8 @@ package struct ArchiveEntry: Sendable, Hashable {
 
 /// What the header and the table of contents of a custom-format archive say.
 package struct ArchiveContents: Sendable, Hashable {
-    /// The database that was dumped.
-    package internal(set) var database = ""
-    /// The version of the server, as it was written: `15.20 (Debian 15.20-0+deb12u1)`.
-    package internal(set) var serverVersion = ""
-    /// The version of the pg_dump that wrote the archive.
-    package internal(set) var dumpVersion = ""
-    /// Entries for table data and extensions, in the archive's order; all others are only counted.
+    /// Entries for table data and extensions, in the archive's order.
     package internal(set) var entries: [ArchiveEntry] = []
-    /// How many entries there are of each description.
-    package internal(set) var counts: [String: Int] = [:]
     /// The roles that own objects.
     package internal(set) var owners: Set<String> = []
     /// The tablespaces that are named; objects in the database's own name none.

@@ -75,15 +75,31 @@ public struct BackupManifest: Sendable, Hashable, Codable {
         phases.isEmpty ? finishedAt.since(startedAt) : .seconds(phases.reduce(0) { $0 + $1.seconds })
     }
 
+    /// What was asked for; a backup of one database does not stand in for one of all.
+    package var scope: String { Self.scope(of: settings) }
+
+    /// The scope of a backup that is taken with `settings`.
+    package static func scope(of settings: [String: String]) -> String {
+        ["databases", "exclude", "globals"].map { settings[$0] ?? "" }.joined(separator: "; ")
+    }
+
+    /// Whether less was asked for than of `other`.
+    package func isNarrower(than other: BackupManifest) -> Bool {
+        scope != other.scope
+            && (totals.databases < other.totals.databases
+                || other.artefact(.globals) != nil && artefact(.globals) == nil)
+    }
+
+    /// The major version of the pg_dump that wrote the dumps; 0 if it is not known.
+    package var dumpMajor: Int { Int((tools["pg_dump"] ?? "").prefix { $0.isNumber }) ?? 0 }
+
     /// Whether its sizes and durations can be true: computing with them cannot overflow.
     package var hasPossibleNumbers: Bool {
         let counts: Range<Int64> = 0..<1 << 60
         return artefacts.count < 1 << 12 && artefacts.allSatisfy(\.hasPossibleNumbers)
             && [totals.contentBytes, totals.storedBytes, totals.rows].allSatisfy(counts.contains)
             && phases.allSatisfy { (0..<1e9).contains($0.seconds) }
-            && (databases ?? []).allSatisfy {
-                counts.contains($0.contentBytes) && (0..<1 << 50).contains($0.rows) && (0..<1e9).contains($0.seconds)
-            }
+            && (databases ?? []).allSatisfy(\.hasPossibleNumbers)
     }
 
     /// The artefact of `role`, when there is just one of it.

@@ -47,6 +47,11 @@ public struct DatabaseRecord: Sendable, Hashable, Codable {
         self.largeObjects = largeObjects
         self.seconds = seconds
     }
+
+    /// Whether its sizes and durations can be true: computing with them cannot overflow.
+    package var hasPossibleNumbers: Bool {
+        (0..<1 << 60).contains(contentBytes) && (0..<1 << 50).contains(rows) && (0..<1e9).contains(seconds)
+    }
 }
 
 /// The formats of `pg_dump` that are used.

@@ -23,8 +23,6 @@ package struct BackupPolicy: Sendable, Hashable {
     package var retentionWindow: Duration = .seconds(7 * 86_400)
     /// Whether a successful backup is followed by a prune.
     package var prunesAfterBackup = false
-    /// The passphrase and key file of an encrypted repository.
-    package var encryption = EncryptionSettings()
     /// What recovery must achieve.
     package var objectives = RecoveryObjectives()
     /// The place to which `restore` goes when none is given.
@@ -122,17 +120,6 @@ extension BackupPolicy {
         package var wal = WALCapture.stream
 
         /// The defaults.
-        package init() {}
-    }
-
-    /// Where the keys of an encrypted repository are kept.
-    package struct EncryptionSettings: Sendable, Hashable {
-        /// The passphrase.
-        package var passphrase: SecretReference?
-        /// The key file.
-        package var keyFile: SecretReference?
-
-        /// No encryption.
         package init() {}
     }
 

@@ -3,6 +3,9 @@ package enum DumpMemory {
     /// What is allowed where the policy says nothing.
     package static let standard: Int64 = 64 << 20
 
+    /// What one dump at a time needs with the compression that needs least: with less, every backup would be refused.
+    package static let smallest = program + perDump(.none)
+
     /// The program itself, without a dump.
     private static let program: Int64 = 40 << 20
 

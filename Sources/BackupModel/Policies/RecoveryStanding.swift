@@ -12,7 +12,7 @@ extension BackupPolicy.RecoveryObjectives {
                 let exposure = max(.zero, now.since(point))
                 return "A failure now would lose what was committed in the last \(DurationText.format(exposure)) "
                     + "(\(compared(exposure, "RPO", rpo)))."
-            } ?? "A failure now would lose everything: there is no undamaged backup."
+            } ?? "A failure now would lose everything: there is no undamaged backup of what the policy names."
         let length =
             lastRestore.map { "The last restore took \(DurationText.format($0)) (\(compared($0, "RTO", rto)))." }
             ?? "No backup was restored yet: an RTO of \(DurationText.format(rto)) is not proved."

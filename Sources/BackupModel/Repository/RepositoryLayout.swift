@@ -10,15 +10,7 @@ public struct RepositoryLayout: Sendable, Hashable {
 
     /// Returns `nil` unless `cluster` is 1…100 characters of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
     public init?(cluster: String) {
-        let allowed = cluster.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                true
-            default: false
-            }
-        }
-        guard allowed, (1...100).contains(cluster.utf8.count), let first = cluster.first,
+        guard cluster.isPlain, (1...100).contains(cluster.utf8.count), let first = cluster.first,
             first.isLetter || first.isNumber
         else { return nil }
         self.cluster = cluster

@@ -55,12 +55,15 @@ public struct ProcessIdentity: Sendable, Hashable, Codable {
     public var startTicks: UInt64
     /// The host's boot (`/proc/sys/kernel/random/boot_id`).
     public var boot: String
+    /// The namespace in which it has that number (`/proc/self/ns/pid`); `nil` if it is not known.
+    public var namespace: UInt64?
 
     /// Makes an identity.
-    public init(pid: Int32, startTicks: UInt64, boot: String) {
+    public init(pid: Int32, startTicks: UInt64, boot: String, namespace: UInt64?) {
         self.pid = pid
         self.startTicks = startTicks
         self.boot = boot
+        self.namespace = namespace
     }
 }
 

@@ -3,6 +3,8 @@ package struct RetentionCandidate: Sendable, Hashable, Identifiable {
     package var id: RunID
     package var kind: BackupKind
     package var systemIdentifier: String
+    /// What was asked for: a backup of one database does not stand in for one of all.
+    package var scope: String
     package var startedAt: Timestamp
     package var isVerified: Bool
     package var isDamaged: Bool
@@ -10,12 +12,14 @@ package struct RetentionCandidate: Sendable, Hashable, Identifiable {
     package var holdReason: String?
 
     package init(
-        id: RunID, kind: BackupKind, systemIdentifier: String, startedAt: Timestamp, isVerified: Bool = false,
+        id: RunID, kind: BackupKind, systemIdentifier: String, scope: String = "", startedAt: Timestamp,
+        isVerified: Bool = false,
         isDamaged: Bool = false, isHeld: Bool = false, holdReason: String? = nil
     ) {
         self.id = id
         self.kind = kind
         self.systemIdentifier = systemIdentifier
+        self.scope = scope
         self.startedAt = startedAt
         self.isVerified = isVerified
         self.isDamaged = isDamaged

@@ -32,10 +32,13 @@ package struct RetentionPolicy: Sendable, Hashable {
 
     /// Decides about each backup.
     ///
-    /// The rules hold for each kind and system identifier by itself. Held backups, the `minimum` newest undamaged ones,
+    /// The rules hold by themselves for each kind, system identifier and scope, so that a backup that was taken of one
+    /// database by hand does not make those of all expire. Held backups, the `minimum` newest undamaged ones,
     /// the newest verified and the newest undamaged one never expire. Damaged ones fill no slot and no count.
     package func plan(for backups: [RetentionCandidate], at now: Timestamp) -> RetentionPlan {
-        let groups = Dictionary(grouping: backups) { Group(kind: $0.kind, systemIdentifier: $0.systemIdentifier) }
+        let groups = Dictionary(grouping: backups) {
+            Group(kind: $0.kind, systemIdentifier: $0.systemIdentifier, scope: $0.scope)
+        }
         let reasons = groups.values.reduce(into: [RunID: [KeepReason]]()) { all, group in
             all.merge(self.reasons(for: group, at: now)) { $0 + $1 }
         }
@@ -55,6 +58,7 @@ extension RetentionPolicy {
     private struct Group: Hashable {
         var kind: BackupKind
         var systemIdentifier: String
+        var scope: String
     }
 
     private func slots(_ period: CalendarPeriod) -> Int {

@@ -57,7 +57,7 @@ final class PosixObjectWriter: ObjectWriter {
         state = .discarded
         try? file.close()
         try? folder.removeFile(temporary)
-        try? storage.removeEmptyFolders(path.folders)
+        try? storage.settle(path.folders)
     }
 
     private func publish() throws(BackupError) {

@@ -131,12 +131,29 @@ package final class PosixStorage: Storage {
             remedy: "Let only one prune run at a time, then run again.")
     }
 
-    package func remove(_ key: ObjectKey) throws(BackupError) {
-        guard let path = KeyPath(key), let folder = try openFolder(path.folders),
-            let entry = try folder.entry(path.name), entry.kind != .directory
-        else { return }
-        try folder.removeFile(path.name)
-        try removeEmptyFolders(path.folders)
+    package func remove(_ keys: [ObjectKey]) throws(BackupError) {
+        var changed: Set<[String]> = []
+        for key in keys {
+            guard let path = KeyPath(key), let folder = try openFolder(path.folders),
+                let entry = try folder.entry(path.name), entry.kind != .directory
+            else { continue }
+            try folder.removeFile(path.name)
+            changed.insert(path.folders)
+        }
+        for folders in changed { try settle(folders) }
+    }
+
+    package func removeEmptyFolders(under prefix: ObjectKey) throws(BackupError) {
+        guard let path = KeyPath(prefix), let folder = try openFolder(path.all) else { return }
+        try removeEmptyFolders(in: folder)
+    }
+
+    private func removeEmptyFolders(in folder: borrowing OpenDirectory) throws(BackupError) {
+        for child in try objectsAndFolders(in: folder) where child.entry.kind == .directory {
+            guard let next = try folder.directory(child.name) else { continue }
+            try removeEmptyFolders(in: next)
+            _ = folder.removeEmptyDirectory(child.name)
+        }
     }
 
     package func freeBytes() throws(BackupError) -> Int64? { try openRoot().freeBytes() }
@@ -155,12 +172,14 @@ extension PosixStorage {
 
     /// Removes ``temporaryFiles(under:)``, and the folders that become empty.
     package func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError) {
+        var changed: Set<[String]> = []
         for key in try temporaryFiles(under: prefix) {
-            let components = key.text.split(separator: "/").map(String.init)
-            guard let folder = try openFolder(components.dropLast()) else { continue }
+            let folders = key.text.split(separator: "/").dropLast().map(String.init)
+            guard let folder = try openFolder(folders) else { continue }
             try folder.removeFile(String(key.lastComponent))
-            try removeEmptyFolders(components.dropLast())
+            changed.insert(folders)
         }
+        for folders in changed { try settle(folders) }
     }
 
     private func collectTemporaryFiles(
@@ -231,13 +250,16 @@ extension PosixStorage {
         return current
     }
 
-    /// Removes the folder and those above it up to the first that holds anything.
-    func removeEmptyFolders(_ folders: [String]) throws(BackupError) {
+    /// Removes the folder and those above it up to the first that holds anything, and makes durable what that one lost.
+    func settle(_ folders: [String]) throws(BackupError) {
         var rest = folders[...]
         while let name = rest.popLast() {
-            guard let parent = try openFolder(rest) else { continue }
-            guard parent.removeEmptyDirectory(name) else { return }
+            guard let parent = try openFolder(rest), !parent.removeEmptyDirectory(name),
+                let folder = try parent.directory(name)
+            else { continue }
+            return try folder.synchronize()
         }
+        try openRoot().synchronize()
     }
 
     private typealias Child = (name: String, entry: DirectoryEntry)

@@ -25,14 +25,14 @@ package enum PutOutcome: Sendable, Hashable {
 /// Every implementation promises:
 /// - **Atomic:** an object is either absent or whole, even after a crash while it is written. Of several writers of one
 ///   name exactly one succeeds, and the others are told so.
-/// - **Durable:** when `finish` or `putIfAbsent` returns, the object survives loss of power.
+/// - **Durable:** when `finish`, `putIfAbsent` or `remove` returns, what it did survives loss of power.
 /// - **Read after write:** a published object is visible to `info`, `list`, `children` and every way to read,
 ///   everywhere.
 /// - **Idempotent removal:** removing an object that is not there succeeds.
 /// - **Unknown is never reported as missing:** `nil`, an empty listing and ``ErrorCode/objectMissing`` mean that the
 ///   object is certainly absent; whatever else went wrong is another error.
 ///
-/// All calls block, and may be made from any thread. ``storageContractViolations(_:under:)`` checks these promises.
+/// All calls block, and may be made from any thread. `storageContractViolations` of the tests checks these promises.
 package protocol Storage: Sendable {
     /// Where the objects are, for people.
     var location: String { get }
@@ -64,8 +64,14 @@ package protocol Storage: Sendable {
     /// Begins to write an object that will be published at `key` when its writer is finished.
     func makeWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter
 
-    /// Removes the object, and the folders that become empty; it need not be there.
-    func remove(_ key: ObjectKey) throws(BackupError)
+    /// Removes the objects, in no certain order, and the folders that become empty; they need not be there.
+    func remove(_ keys: [ObjectKey]) throws(BackupError)
+
+    /// Removes the folders below `prefix` that hold nothing, where there are such; others may write there meanwhile.
+    func removeEmptyFolders(under prefix: ObjectKey) throws(BackupError)
+
+    /// What writers have begun below the folder `prefix`, or anywhere, and not finished: living ones, and dead ones.
+    func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey]
 
     /// Removes what writers have begun below the folder `prefix` and not finished; only for a prefix below which nobody
     /// writes any more that may still succeed.
@@ -73,6 +79,11 @@ package protocol Storage: Sendable {
 
     /// How much can still be stored, where that is known.
     func freeBytes() throws(BackupError) -> Int64?
+}
+
+extension Storage {
+    /// Removes the object, and the folders that become empty; it need not be there.
+    package func remove(_ key: ObjectKey) throws(BackupError) { try remove([key]) }
 }
 
 /// Writes one object, which becomes visible, whole, when it is finished; one that is dropped or discarded leaves

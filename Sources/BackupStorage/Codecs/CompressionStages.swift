@@ -28,7 +28,7 @@ package enum DecompressionPurpose: Sendable, CaseIterable {
 /// A stage that decompresses what it is given and passes the content on to `next`.
 ///
 /// It throws ``ErrorCode/objectDamaged`` for anything that is not a whole stream of that kind: on `write` for wrong
-/// bytes, on `finish` for missing ones.
+/// bytes, on `finish` for missing ones. Want of memory is ``ErrorCode/storageFailed``.
 package func makeDecompressor(
     _ compression: Compression, for purpose: DecompressionPurpose = .proof, into next: any ByteSink
 ) throws(BackupError) -> any ByteSink {
@@ -51,6 +51,15 @@ enum CodecError {
     static func decompressing(_ format: String, reason: String) -> BackupError {
         BackupError(.objectDamaged, "The \(format) data is damaged.", reason: reason, remedy: remedy)
     }
+
+    /// The host kept the data from being read, which says nothing of the data.
+    static func reading(_ format: String, reason: String) -> BackupError {
+        BackupError(
+            .storageFailed, "The \(format) data could not be read.", reason: reason,
+            remedy: "Give the process more memory, and run again.", unchanged: "Nothing was found of the data.")
+    }
+
+    static let noMemory = "Cannot allocate memory"
 
     static func cutOff(_ format: String) -> BackupError {
         BackupError(

@@ -19,7 +19,10 @@ internal import CZlib
         self.next = next
         unsafe stream.initialize(to: z_stream())
         let result = unsafe zlib_inflate_gzip_init(stream)
-        guard result == Z_OK else { throw CodecError.decompressing("gzip", reason: "zlib reports \(result)") }
+        guard result == Z_OK else {
+            let reason = result == Z_MEM_ERROR ? CodecError.noMemory : "zlib reports \(result)"
+            throw CodecError.reading("gzip", reason: reason)
+        }
     }
 
     deinit {
@@ -61,9 +64,16 @@ internal import CZlib
             case Z_OK, Z_BUF_ERROR:
                 continue
             default:
-                let reason = unsafe stream.pointee.msg.map { unsafe String(cString: $0) }
-                throw CodecError.decompressing("gzip", reason: reason ?? "zlib reports \(result)")
+                throw CodecError.inflating(result, words: unsafe stream.pointee.msg.map { unsafe String(cString: $0) })
             }
         } while unsafe output.isFull || stream.pointee.avail_in > 0
+    }
+}
+
+extension CodecError {
+    /// What `inflate` reports, with zlib's words if it has any.
+    static func inflating(_ result: CInt, words: String? = nil) -> BackupError {
+        result == Z_MEM_ERROR
+            ? reading("gzip", reason: noMemory) : decompressing("gzip", reason: words ?? "zlib reports \(result)")
     }
 }

@@ -10,7 +10,7 @@ internal import CZstd
 
     init(into next: any ByteSink) throws(BackupError) {
         guard let context = unsafe ZSTD_createDCtx() else {
-            throw CodecError.decompressing("zstd", reason: "no memory")
+            throw CodecError.reading("zstd", reason: CodecError.noMemory)
         }
         unsafe self.context = unsafe context
         self.next = next
@@ -27,9 +27,7 @@ internal import CZstd
                 let room = unsafe output.room
                 var target = unsafe ZSTD_outBuffer(dst: room.baseAddress, size: room.count, pos: 0)
                 let result = unsafe ZSTD_decompressStream(context, &target, &input)
-                guard ZSTD_isError(result) == 0 else {
-                    throw CodecError.decompressing("zstd", reason: unsafe String(cString: ZSTD_getErrorName(result)))
-                }
+                guard ZSTD_isError(result) == 0 else { throw CodecError.decompressing(zstd: result) }
                 isAtFrameEnd = result == 0
                 output.didFill(unsafe target.pos)
             }
@@ -40,5 +38,14 @@ internal import CZstd
         guard isAtFrameEnd else { throw CodecError.cutOff("zstd") }
         try output.flush(into: next)
         try next.finish()
+    }
+}
+
+extension CodecError {
+    /// What `ZSTD_decompressStream` reports.
+    static func decompressing(zstd result: Int) -> BackupError {
+        ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation
+            ? reading("zstd", reason: noMemory)
+            : decompressing("zstd", reason: unsafe String(cString: ZSTD_getErrorName(result)))
     }
 }

@@ -19,18 +19,10 @@ package struct ChildStreams: Sendable {
         self.output = output
     }
 
-    /// The descriptor to write the child's standard input to; -1 if it has none.
-    package var standardInput: Int32 { input?.descriptor.rawValue ?? -1 }
-    /// The descriptor to read the child's standard output from; -1 if it has none.
-    package var standardOutput: Int32 { output?.descriptor.rawValue ?? -1 }
-
     /// Hands the descriptor of the child's standard input to the caller, who closes it; -1 if it has none or was taken.
     package func takeStandardInput() -> Int32 { input?.take() ?? -1 }
     /// Hands the descriptor of the child's standard output to the caller, who closes it; -1 if it has none or was taken.
     package func takeStandardOutput() -> Int32 { output?.take() ?? -1 }
-
-    /// Tells the child that its input is at its end.
-    package func closeStandardInput() { input?.close() }
 }
 
 /// Runs `command` with `body` beside it, and waits for both.

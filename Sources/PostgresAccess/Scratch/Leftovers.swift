@@ -15,11 +15,12 @@ extension ScratchServer {
                 reason: "it holds no readable file '\(OwnershipMark.fileName)'", remedy: "Check the path.",
                 unchanged: "Nothing was stopped or removed.")
         }
-        if await mark.ownerIsAlive() {
+        guard await mark.ownerIsGone() else {
             throw BackupError(
                 .targetUnsuitable, "The scratch server in '\(directory)' is in use.",
-                reason: "the process \(mark.processIdentifier) that made it still runs",
-                remedy: "Wait until it has ended.",
+                reason: "the process \(mark.process.pid) of the host '\(mark.host)' made it, and is not known to have "
+                    + "ended",
+                remedy: "Wait until it has ended; of another host or container, look there.",
                 unchanged: "Nothing was stopped or removed.")
         }
         if let server = await serverProcess(in: directory) { try await end(server, in: directory) }
@@ -55,42 +56,44 @@ extension ScratchServer {
     }
 }
 
-/// Says which process made a scratch server.
+/// Says which process of which host made a scratch server.
 struct OwnershipMark: Sendable, Hashable {
     static let fileName = "apex-backup-scratch"
-    var processIdentifier: Int32
-    /// When that process started, as the kernel counts, and in which boot: a process number alone may be another's.
-    var startTime: String
+    var process: ProcessIdentity
+    var host: String
 
     static func ofThisProcess() async -> OwnershipMark {
-        let process = getpid()
-        return OwnershipMark(processIdentifier: process, startTime: await Self.startTime(of: process) ?? "")
+        let host = await thisHost()
+        let status = await readEnd(of: ProcessHost.statusFile(of: getpid()))
+        return OwnershipMark(process: host.thisProcess(status: status), host: host.name)
     }
 
     func write(to directory: String) throws {
         let file = try FileDescriptor.open(
             FilePath("\(directory)/\(Self.fileName)"), .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
             permissions: .ownerReadWrite)
-        _ = try file.closeAfter { try file.writeAll("\(processIdentifier) \(startTime)\n".utf8) }
+        let text = "\(process.pid) \(process.startTicks) \(process.boot) \(process.namespace ?? 0) \(host)\n"
+        _ = try file.closeAfter { try file.writeAll(text.utf8) }
     }
 
     static func read(from directory: String) async -> OwnershipMark? {
         guard let text = await readEnd(of: "\(directory)/\(fileName)") else { return nil }
         let fields = text.split(whereSeparator: \.isWhitespace)
-        guard fields.count == 2, let process = Int32(fields[0]) else { return nil }
-        return OwnershipMark(processIdentifier: process, startTime: String(fields[1]))
+        guard fields.count == 5, let pid = Int32(fields[0]), let ticks = UInt64(fields[1]) else { return nil }
+        return OwnershipMark(
+            process: ProcessIdentity(
+                pid: pid, startTicks: ticks, boot: String(fields[2]), namespace: UInt64(fields[3])),
+            host: String(fields[4]))
     }
 
-    func ownerIsAlive() async -> Bool { await Self.startTime(of: processIdentifier) == startTime }
+    func ownerIsGone() async -> Bool {
+        let status = await readEnd(of: ProcessHost.statusFile(of: process.pid))
+        return await Self.thisHost().isGone(process, on: host, status: status)
+    }
 
-    private static func startTime(of process: Int32) async -> String? {
-        guard let status = await readEnd(of: "/proc/\(process)/stat"),
-            let boot = await readEnd(of: "/proc/sys/kernel/random/boot_id"),
-            // The program's name, in parentheses, may itself hold spaces and parentheses.
-            let nameEnd = status.lastIndex(of: ")")
-        else { return nil }
-        let fields = status[nameEnd...].split(separator: " ")
-        return fields.count > 20 ? "\(fields[20])@\(boot.prefix { !$0.isWhitespace })" : nil
+    private static func thisHost() async -> ProcessHost {
+        ProcessHost(
+            name: await readEnd(of: ProcessHost.nameFile), boot: await readEnd(of: ProcessHost.bootFile))
     }
 }
 

@@ -80,7 +80,7 @@ extension PostgresSession {
     package var serverVersionNumber: Int { connection?.serverVersionNumber ?? 0 }
 
     /// The process on the server as it was announced when the session began.
-    var announcedProcessID: Int32 { connection?.backendProcessID ?? 0 }
+    package var announcedProcessID: Int32 { connection?.backendProcessID ?? 0 }
 
     /// A setting that the server reports by itself, such as `server_encoding` or `in_hot_standby`.
     package func parameter(_ name: String) -> String? { connection?.parameter(name) }

@@ -5,13 +5,11 @@ package struct ServerError: Sendable, Hashable {
     package var sqlstate: String
     /// The primary message.
     package var message: String
-    package var detail: String?
     package var hint: String?
 
-    package init(sqlstate: String, message: String, detail: String? = nil, hint: String? = nil) {
+    package init(sqlstate: String, message: String, hint: String? = nil) {
         self.sqlstate = sqlstate
         self.message = message
-        self.detail = detail
         self.hint = hint
     }
 

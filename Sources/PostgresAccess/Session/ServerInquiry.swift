@@ -3,14 +3,10 @@ package import BackupModel
 extension PostgresSession {
     /// Asks the server about itself, as any role may.
     ///
-    /// Refuses poolers and servers older than PostgreSQL 10.
+    /// Refuses poolers and servers that are too old.
     package func serverFacts() async throws -> ServerFacts {
         try await requireDirectConnection()
-        guard serverVersionNumber >= 100_000 else {
-            throw BackupError(
-                .serverUnsupported, "The server \(settings.redacted) is older than PostgreSQL 10.",
-                reason: "it says \(serverVersionNumber)", remedy: "Use a server of PostgreSQL 10 or newer.")
-        }
+        try settings.requireSupported(versionNumber: serverVersionNumber)
         let now = try await currentPoint()
         let answer = try await query(Self.factsQuery)
         func text(_ column: String) throws -> String { try value(column, of: answer) { $0 } }
@@ -93,4 +89,15 @@ extension PostgresSession {
             pg_catalog.current_setting('is_superuser') AS is_superuser,
             pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS reads_passwords
         """
+}
+
+extension ConnectionSettings {
+    /// Refuses a server that is too old to be backed up or restored into; `versionNumber` is 150013 for 15.13.
+    package func requireSupported(versionNumber: Int) throws(BackupError) {
+        guard versionNumber < 140_000 else { return }
+        throw BackupError(
+            .serverUnsupported, "The server \(redacted) runs PostgreSQL \(versionNumber / 10_000).",
+            reason: "14 and newer are supported", remedy: "Upgrade the server, or use a newer one.",
+            unchanged: "Nothing was changed.")
+    }
 }

@@ -54,7 +54,7 @@ package struct ClientTools: Sendable, Hashable {
             .toolTooOld,
             "\(first) \(version) in \(newest.directory) is older than the server, which is "
                 + "\(serverVersion / 10_000).\(serverVersion % 10_000).",
-            reason: "an older \(first) does not know the server's catalogues; \(searched)", remedy: remedy)
+            reason: "an older \(first) does not know PostgreSQL \(serverVersion / 10_000); \(searched)", remedy: remedy)
     }
 
     /// Where packages put their programs: the server's version first, then newer ones, then older ones.

@@ -6,13 +6,13 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(2))) struct `A source` {
+    @Suite(.timeLimit(.minutes(10))) struct `A source` {
         @Test func `that is a standby gives what it has replayed, and says what it cannot give`() async throws {
             try await PostgresCluster.with { primary in
                 try await primary.execute(
                     "CREATE TABLE t AS SELECT generate_series(1, 7) AS n; CREATE UNLOGGED TABLE u AS SELECT 1 AS n")
                 let scratch = try await ScratchRepository(for: primary)
-                try await withStandby(of: primary) { standby in
+                try await primary.withStandby { standby in
                     try await primary.execute("INSERT INTO t VALUES (8)")
                     let session = try await primary.session(standby)
                     func standbySays(_ sql: String, _ answer: String) async throws -> Bool {
@@ -39,28 +39,6 @@ extension `Logical backup` {
                     await session.close()
                 }
             }
-        }
-
-        private func withStandby(
-            of primary: PostgresCluster, _ body: (ConnectionSettings) async throws -> Void
-        ) async throws {
-            let directory = "\(primary.server.directory)/standby"
-            let copy = ChildCommand(
-                primary.tools.path(of: "pg_basebackup"),
-                arguments: ["-D", directory, "-R", "-c", "fast", "-d", primary.settings.conninfoWithoutSecrets()],
-                environment: primary.settings.environment, workingDirectory: "/", userName: "postgres")
-            try requireSuccess(try await capture(copy).outcome, of: copy)
-            let standby = ChildCommand(
-                primary.tools.path(of: "postgres"),
-                arguments: ["-D", directory, "-p", "5433", "-c", "listen_addresses="]
-                    + ["-c", "unix_socket_directories=\(primary.server.directory)"],
-                environment: ["LC_ALL": "C.UTF-8"], workingDirectory: "/", userName: "postgres")
-            let settings = try ConnectionSettings(
-                parsing: "host=\(primary.server.directory) port=5433 user=postgres dbname=postgres")
-            let server = Task { try await run(standby) { _ in } }
-            defer { server.cancel() }
-            try #require(try await eventually { (try? await primary.session(settings).close()) != nil })
-            try await body(settings)
         }
 
         /// A `pg_dump` that notes when it begins and ends, and waits at first for as many others as `together` says.

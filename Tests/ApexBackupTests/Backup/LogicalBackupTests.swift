@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct `Logical backup` {}
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(2))) struct `What is captured` {
+    @Suite(.timeLimit(.minutes(10))) struct `What is captured` {
         @Test func `is a dump of each chosen database, row counts, globals and a guide`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { first in
@@ -121,6 +121,41 @@ extension `Logical backup` {
             }
         }
 
+        @Test func `comes with what pg_dump said of it although it succeeded, without statements and secrets`()
+            async throws
+        {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                let name = try #require(database.database)
+                let said = """
+                    echo 'pg_dump: warning: there are circular foreign-key constraints among these tables:' >&2
+                    echo 'pg_dump: detail: t' >&2; echo 'Command was: CREATE t' >&2; echo 'pg_dump: hint: hunter2' >&2
+                    exec "$real" "$@"
+                    """
+                let tools = try StagedTools(
+                    for: server,
+                    replacing: [
+                        "pg_dump": said,
+                        "pg_dumpall": "i=0; while [ $i -lt 999 ]; do i=$((i+1)); echo a long line $i >&2; done\n"
+                            + #"exec "$real" "$@""#,
+                    ])
+                let connection = try ConnectionSettings(
+                    parsing: "host=\(server.server.directory) user=postgres dbname=postgres password=hunter2")
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(name, bin: tools.directory, as: connection) {
+                    $0.globals = true
+                }
+                #expect(manifest.warnings.count == 2)
+                #expect(manifest.warnings.first?.hasPrefix("pg_dumpall said: … ") == true, "\(manifest.warnings)")
+                #expect(manifest.warnings.first?.hasSuffix("a long line 999") == true)
+                #expect(manifest.warnings.allSatisfy { $0.utf8.count < 1200 })
+                #expect(
+                    manifest.warnings.last
+                        == "pg_dump of '\(name)' said: pg_dump: warning: there are circular foreign-key constraints "
+                        + "among these tables:\npg_dump: detail: t\npg_dump: hint: ***")
+            }
+        }
+
         @Test func `is not cut short by the server's time-outs`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
@@ -168,7 +203,7 @@ extension `Logical backup` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(2))) struct `The choice of databases` {
+    @Suite(.timeLimit(.minutes(10))) struct `The choice of databases` {
         private let all = ["app", "app_test", "audit", "postgres"].enumerated().map {
             DatabaseEntry(oid: UInt32($0.offset), name: $0.element, sizeBytes: nil)
         }
@@ -210,7 +245,7 @@ extension `Logical backup` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(2))) struct `The format` {
+    @Suite(.timeLimit(.minutes(10))) struct `The format` {
         struct Choice: Sendable, CustomTestStringConvertible {
             var format: DumpFormat
             var compression: Compression

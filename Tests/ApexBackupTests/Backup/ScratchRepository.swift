@@ -154,16 +154,6 @@ func onOwnThreads<Value: Sendable>(_ body: @escaping @Sendable () async throws -
     try await Task(executorPreference: ThreadedExecutor.shared, operation: body).value
 }
 
-/// Waits until `condition` holds, for at most two minutes; returns whether it came to hold.
-func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
-    let deadline = ContinuousClock.now + .seconds(120)
-    while ContinuousClock.now < deadline {
-        if try await condition() { return true }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-    return false
-}
-
 /// Runs a script and returns its exit status and what it wrote; `arguments` are its `$1`, `$2` and so on.
 @discardableResult
 func runScript(

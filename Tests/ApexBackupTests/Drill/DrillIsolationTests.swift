@@ -5,7 +5,7 @@ import Testing
 
 @testable import ApexBackup
 
-@Suite(.timeLimit(.minutes(2))) struct `A drill's server` {
+@Suite(.timeLimit(.minutes(10))) struct `A drill's server` {
     @Test func `is started with what isolates it, and asked for it`() async throws {
         let tools = try await PostgresCluster.shared().tools
         let directory = PostgresCluster.temporaryPath("isolated")

@@ -7,7 +7,7 @@ import Testing
 
 @testable import ApexBackup
 
-@Suite(.timeLimit(.minutes(2))) struct `The drill of the nightly dump` {
+@Suite(.timeLimit(.minutes(10))) struct `The drill of the nightly dump` {
     /// The policy that comes with the program, for the database `name`.
     private func policy(for name: String) throws -> DrillPolicy {
         let file = URL(filePath: #filePath).deletingLastPathComponent()
@@ -31,7 +31,8 @@ import Testing
             let manifest = try await scratch.backup(name) { $0.globals = true }
             // The failure comes in the morning.
             var environment = scratch.repository.environment
-            environment.clocks.wall = { [wall = environment.clocks.wall] in wall().advanced(by: .seconds(33_120)) }
+            let later = Duration.seconds(33_120) - environment.clocks.wall().since(manifest.recoveryPoint)
+            environment.clocks.wall = { [wall = environment.clocks.wall] in wall().advanced(by: later) }
             let repository = try Repository.open(
                 scratch.repository.storage, layout: scratch.repository.layout, environment: environment)
             let run = DrillRun(
@@ -82,7 +83,8 @@ import Testing
         (.repositoryUnavailable, .restore, .notVerified), (.repositoryNewer, .select, .notVerified),
         (.permissionDenied, .select, .notVerified), (.toolMissing, .select, .notVerified),
         (.usage, .select, .fail), (.dumpIncomplete, .select, .fail),
-        (.targetUnsuitable, .provision, .notVerified), (.interrupted, .verify, .notVerified),
+        (.permissionDenied, .restore, .notVerified), (.targetUnsuitable, .provision, .notVerified),
+        (.interrupted, .verify, .notVerified),
     ])
     func `depends on whether the backup or the host is to blame`(
         code: ErrorCode, phase: DrillSpan.Phase, verdict: Verdict
@@ -91,9 +93,9 @@ import Testing
         #expect(DrillJournal.fault(error, during: phase).verdict == verdict)
     }
 
-    @Test func `is that the host is to blame when its disk is full`() {
-        let error = BackupError(
-            .toolFailed, "pg_restore failed.", reason: "could not extend file: No space left on device", remedy: "R")
+    @Test(arguments: ["could not extend file: No space left on device", "Cannot allocate memory"])
+    func `is that the host is to blame when its disk or its memory is full`(reason: String) {
+        let error = BackupError(.toolFailed, "pg_restore failed.", reason: reason, remedy: "R")
         guard case .noTarget = DrillJournal.fault(error, during: .restore) else {
             Issue.record("the backup was blamed")
             return

@@ -142,6 +142,30 @@ import Testing
         #expect(cancelled.count == 1)
     }
 
+    @Test func `ends with what its run says, also when that comes after the heartbeat was asked to stop`() async throws
+    {
+        let stopped = Counter()
+        let clock = HandClock { _ in
+            _ = await comesTrue { Task.isCancelled }
+            stopped.increment()
+            throw CancellationError()
+        }
+        let repository = try repository(clock)
+        let started = Counter()
+        let task = Task {
+            try await repository.withLease(.logical, for: run) { _ in
+                started.increment()
+                _ = await comesTrue { stopped.count == 1 }
+                for _ in 0..<1000 { await Task.yield() }
+                throw BackupError(.commitUnknown, "Nobody knows.", remedy: "Look.")
+            }
+        }
+        #expect(await comesTrue { started.count == 1 })
+        task.cancel()
+        let error = await #expect(throws: BackupError.self) { try await task.value }
+        #expect(error?.code == .commitUnknown)
+    }
+
     @Test func `is released when what ran under it failed`() async throws {
         let repository = try repository(expiry: .seconds(60))
         await #expect(throws: CancellationError.self) {

@@ -280,6 +280,10 @@ private let plain = DrillPolicy(
             "{id: a, type: http, with: {url: 'http://h/', prove: nonce}}",
             "key 'prove' in 'checks[0].with' is not supported by this version"
         ),
+        (
+            "{id: a, type: command, with: {argv: [./check]}}",
+            "'checks[0].with.argv[0]' can not be './check'; a drill has no working directory of its own"
+        ),
         ("{id: a, type: command, with: {argv: pytest -v}}", "'checks[0].with.argv' must be a list, not a single value"),
         (
             "{id: a, type: command, with: {argv: [p, '{{target.url}}']}}",

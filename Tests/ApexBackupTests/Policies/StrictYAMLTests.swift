@@ -1,4 +1,5 @@
 import BackupModel
+import TestSupport
 import Testing
 
 @testable import ApexBackup
@@ -151,16 +152,35 @@ private func problem(
         #expect(message == "p.yaml:1:7: 'name' must be a reference: env:NAME or file:/PATH")
     }
 
+    @Test func `is how policy files are read`() throws {
+        let files = try TemporaryDirectory()
+        var flags = EffectivePolicy.Flags()
+        flags.policy = files.path(of: "p.yaml")
+        let text = "apiVersion: apex-backup/v1\nkind: BackupPolicy\nmetadata: {name: prod}\n"
+        try files.write(Array("\u{FEFF}\(text)".utf8), to: "p.yaml")
+        #expect(try EffectivePolicy.load(flags, environment: BackupEnvironment(variables: [:])).policy.name == "prod")
+        try files.write(Array(text.utf8) + [0xFF], to: "p.yaml")
+        for error in [
+            #expect(throws: BackupError.self) {
+                try EffectivePolicy.load(flags, environment: BackupEnvironment(variables: [:]))
+            },
+            #expect(throws: BackupError.self) { try DrillPolicyText.read(files.path(of: "p.yaml")) },
+        ] {
+            #expect(error?.message == "\(files.path(of: "p.yaml")):4:1: the file is not UTF-8")
+        }
+    }
+
     @Test func `reads UTF-8, drops a byte order mark, and names the line of a byte that is none`() throws {
         #expect(try StrictYAML.text(Array("\u{FEFF}a: ü".utf8), fileName: "p") == "a: ü")
-        #expect(throws: BackupError.self) { try StrictYAML.text(Array("a: b\nc: ".utf8) + [0xFF], fileName: "p") }
-        do {
-            _ = try StrictYAML.text(Array("a: b\nc: ".utf8) + [0xFF], fileName: "p")
-        } catch {
-            #expect(error.message == "p:2:1: the file is not UTF-8")
+        let wrong = #expect(throws: BackupError.self) {
+            try StrictYAML.text(Array("a: b\nc: ".utf8) + [0xFF], fileName: "p")
         }
-        #expect(throws: BackupError.self) {
+        #expect(wrong?.message == "p:2:1: the file is not UTF-8")
+        #expect(
+            try StrictYAML.text(Array(repeating: 0x20, count: StrictYAML.largestFile), fileName: "p").count == 1 << 20)
+        let large = #expect(throws: BackupError.self) {
             try StrictYAML.text(Array(repeating: 0x20, count: StrictYAML.largestFile + 1), fileName: "p")
         }
+        #expect(large?.message == "p: the file has 1.0 MiB; settings have at most 1.0 MiB")
     }
 }

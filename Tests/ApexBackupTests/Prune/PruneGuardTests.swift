@@ -36,7 +36,8 @@ extension Duration {
         let policy = RetentionPolicy(minimum: 1, days: 30)
         // A dry run tells nobody anything.
         _ = try site.prune(policy, trustsClock: true).plan()
-        #expect(throws: BackupError.self) { try site.prune(policy).plan() }
+        let doubted = #expect(throws: BackupError.self) { try site.prune(policy).plan() }
+        #expect(doubted?.code == .clockImplausible)
         let plan = try await site.prune(policy, trustsClock: true).recorded().plan
         #expect(plan.retention.kept.count == ids.count)
         site.clock.step(by: .seconds(60))
@@ -55,7 +56,8 @@ extension Duration {
         site.clock.step(by: .days(365))
         for _ in 0..<4 {
             _ = try site.addBackups([0])
-            await #expect(throws: BackupError.self) { try await site.prune(policy).recorded() }
+            let error = try await requireFailure { try await site.prune(policy).recorded() }
+            #expect(error.code == .clockImplausible)
             site.clock.step(by: .days(1))
         }
         #expect(try site.listed().count == 9)
@@ -109,6 +111,46 @@ extension Duration {
         try site.record(.tombstone, of: held, reason: "too old")
         #expect(try await site.prune(RetentionPolicy(minimum: 1, keepLast: 1)).recorded().result.removed.isEmpty)
         #expect(try site.listed() == [held, ids[1]])
+    }
+
+    @Test func `leaves it to another prune to take its mark of removal back`() async throws {
+        let ids = try site.addBackups([30, 1])
+        let held = try #require(ids[30])
+        let repository = try site.repository()
+        let run = RunID(at: site.clock.now, chance: 9)
+        func start(gone: Bool) throws {
+            var process = HostFacts.currentProcess
+            if gone { process.startTicks += 1 }
+            _ = try repository.put(
+                RunStart(
+                    id: run, operation: .prune, kind: nil, at: site.clock.now, host: HostFacts.name, process: process,
+                    toolVersion: "0", settings: SHA256.digest(of: [UInt8]().span)),
+                at: repository.layout.runStart(run))
+        }
+        try start(gone: false)
+        let policy = RetentionPolicy(minimum: 1, keepLast: 1)
+        // The other one looked for a hold before there was one, and goes on to remove.
+        let mark = BackupFact(kind: .tombstone, at: site.clock.now, run: run, reason: "too old")
+        try repository.record(mark, of: held)
+        let hold = BackupFact(kind: .hold, at: site.clock.now.advanced(by: .seconds(1)), reason: "audit")
+        _ = try repository.put(hold, at: repository.layout.fact(held, hold, chance: 1))
+        #expect(try await site.prune(policy).recorded().result.removed.isEmpty)
+        #expect(try Catalogue(repository).entry(held)?.isTombstoned == true)
+        #expect(try site.listed() == [ids[1]])
+        // It was killed: what it began and took nothing of is kept.
+        try repository.storage.remove(repository.layout.runStart(run))
+        try start(gone: true)
+        #expect(try await site.prune(policy).recorded().result.removed.isEmpty)
+        #expect(try site.listed() == [held, ids[1]])
+    }
+
+    @Test func `leaves nothing for whoever would record a fact of a backup that it has removed`() async throws {
+        let ids = try site.addBackups([30, 1])
+        let gone = try #require(ids[30])
+        _ = try await site.prune(RetentionPolicy(minimum: 1, keepLast: 1)).recorded()
+        let error = #expect(throws: BackupError.self) { try site.record(.verified, of: gone) }
+        #expect(error?.code == .backupMissing)
+        #expect(try Catalogue(site.repository()).entry(gone) == nil)
     }
 
     @Test(arguments: [false, true])

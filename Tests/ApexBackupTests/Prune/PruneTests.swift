@@ -123,6 +123,19 @@ extension RepositoryPrune.Plan {
         #expect(try site.prune(policy).plan().retention.kept.map(\.candidate.id) == [ids[30], ids[10]])
     }
 
+    @Test func `counts no backup as verified of which a fact cannot be read: it may be the failed verification`() throws
+    {
+        let ids = try site.addBackups([30, 20, 1])
+        try site.record(.verified, of: ids[30])
+        try site.record(.verified, of: ids[20])
+        let id = try #require(ids[20])
+        try site.directory.write(
+            Array("{}".utf8), to: "repository/clusters/apex/backups/\(id)/facts/20261121T030000Z-verified-0001.json")
+        let plan = try site.prune(RetentionPolicy(minimum: 1, keepLast: 1)).plan()
+        #expect(plan.retention.expired.isEmpty)
+        #expect(plan.lines.first == "keep 20261022: newest verified")
+    }
+
     @Test func `applies its rules to each system identifier by itself`() throws {
         _ = try site.addBackups([3, 2, 1])
         let other = try site.crafted.addBackup(age: .days(300), systemIdentifier: "7000000000000000002")
@@ -209,6 +222,53 @@ extension RepositoryPrune.Plan {
         site.clock.step(by: .days(401))
         _ = try await site.prune(RetentionPolicy(days: 30), trustsClock: true).recorded()
         #expect(try Catalogue(site.repository()).entry(id) == nil)
+    }
+
+    @Test func `go for good, also when a fact was recorded after they were given up, and folders that are empty`()
+        async throws
+    {
+        let site = try PruneSite()
+        let kept = try site.crafted.addBackup(age: .days(1))
+        let id = try site.crafted.addLeftover(age: .days(2), epoch: 0)
+        #expect(try await site.prune(RetentionPolicy(days: 30)).recorded().result.givenUp == [id])
+        let repository = try site.repository()
+        // What a verification has still put that read the backup while it was there.
+        let fact = BackupFact(kind: .verified, at: site.clock.now, level: "checksum")
+        _ = try repository.put(fact, at: repository.layout.fact(id, fact, chance: 1))
+        // What a prune has left that was killed between two steps.
+        let empty = ["backups/20261101T000000Z-0001/facts", "runs/20261101T000000Z-0002", "lease/logical/00000001"]
+        for name in empty {
+            try FileManager.default.createDirectory(
+                atPath: site.directory.path(of: "repository/clusters/apex/\(name)"), withIntermediateDirectories: true)
+        }
+        #expect(try await site.prune(RetentionPolicy(days: 30)).recorded().result.givenUp == [id])
+        #expect(try await site.prune(RetentionPolicy(days: 30)).recorded().result.givenUp == [])
+        #expect(try repository.storage.children(of: repository.layout.backup(id)) == ["manifest.json"])
+        let left = try site.directory.contents()
+        #expect(
+            left.filter { name in empty.contains { name.contains($0.prefix(20)) } && !name.contains("\(kept)") }
+                .allSatisfy { $0.contains("\(id)") })
+    }
+
+    @Test func `of the moment before the first object, and of the one after the commit, go too`() async throws {
+        let site = try PruneSite()
+        let kept = try site.crafted.addBackup(age: .days(1))
+        let repository = try site.repository()
+        let folder = "repository/clusters/apex/backups"
+        _ = try repository.put(
+            RunningBackup(kind: .logical, leaseEpoch: 1, baseline: nil), at: repository.layout.running(kept))
+        let begun = RunID(at: site.clock.now, chance: 7)
+        let live = RunID(at: site.clock.now, chance: 8)
+        let lease = try await Lease.acquire(.logical, for: live, in: repository)
+        for id in [kept, begun, live] { try site.directory.write([1], to: "\(folder)/\(id)/.tmp-1") }
+        _ = try await site.prune(RetentionPolicy(days: 30)).recorded()
+        let left = try site.directory.contents().filter { $0.hasPrefix(folder) && $0.contains(".tmp-") }
+        #expect(left == ["\(folder)/\(live)/.tmp-1"])
+        #expect(try site.crafted.objects(of: kept).sorted() == ["RESTORE.md", "manifest.json"])
+        try lease.release()
+        _ = try await site.prune(RetentionPolicy(days: 30)).recorded()
+        #expect(try !site.directory.contents().contains { $0.contains("\(live)") || $0.contains("\(begun)") })
+        #expect(try site.listed() == [kept])
     }
 
     @Test func `that still run are left alone`() async throws {

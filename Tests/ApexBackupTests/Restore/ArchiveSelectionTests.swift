@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(2))) struct `The choice of tables and schemas` {
+    @Suite(.timeLimit(.minutes(10))) struct `The choice of tables and schemas` {
         private let schema = """
             CREATE SCHEMA shop; CREATE SCHEMA audit;
             CREATE TYPE shop.mood AS ENUM ('good', 'bad');

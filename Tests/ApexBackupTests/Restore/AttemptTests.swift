@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(2))) struct `An attempt` {
+    @Suite(.timeLimit(.minutes(10))) struct `An attempt` {
         /// Restores as the command does: plan, confirmation and all else in one recorded run.
         @discardableResult
         private func attempt(
@@ -23,20 +23,8 @@ extension `Logical restore` {
             return try await onOwnThreads { try await restore.run(accepting: accept) }
         }
 
-        private func withBackup(
-            _ body: (PostgresCluster, ScratchRepository, ConnectionSettings) async throws -> Void
-        ) async throws {
-            let server = try await PostgresCluster.shared()
-            try await server.withDatabase { database in
-                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
-                let scratch = try await ScratchRepository(for: server)
-                _ = try await scratch.backup(try #require(database.database))
-                try await server.withUnusedName { place in try await body(server, scratch, place) }
-            }
-        }
-
         @Test func `leaves a run record whatever became of it, and a plan alone leaves none`() async throws {
-            try await withBackup { server, scratch, place in
+            try await withOneRow { server, scratch, place in
                 func expect(_ state: RunLog.Entry.State, _ code: ErrorCode?) throws {
                     let last = try #require(try scratch.runs().last)
                     #expect(last.start?.operation == .restore && last.state == state, "\(last)")
@@ -80,7 +68,7 @@ extension `Logical restore` {
         }
 
         @Test func `by a role without the rights is refused before it has changed anything`() async throws {
-            try await withBackup { server, scratch, place in
+            try await withOneRow { server, scratch, place in
                 let name = try #require(place.database)
                 let role = "modest_\(name)"
                 try await server.execute("CREATE ROLE \(role) LOGIN")
@@ -121,7 +109,7 @@ extension `Logical restore` {
                 let table = "CREATE TABLE t AS SELECT 1 AS n; ALTER TABLE t OWNER TO owner_\(name)"
                 try await server.execute(table, in: place)
                 let scratch = try await ScratchRepository(for: server)
-                let manifest = try await scratch.backup(name)
+                _ = try await scratch.backup(name)
                 try await server.execute("DROP DATABASE \(name) WITH (FORCE)")
                 try await server.execute("DROP ROLE owner_\(name)")
 
@@ -131,7 +119,7 @@ extension `Logical restore` {
                     return prepared.plan
                 }
                 let usual = try await plan { $0.jobs = 2 }
-                #expect(usual.missingRoles == ["owner_\(name)"] && usual.spoolFreeBytes > 0)
+                #expect(usual.missingRoles == ["owner_\(name)"] && usual.spoolFreeBytes ?? 0 > 0)
                 #expect(usual.warnings.contains { $0.contains("owner_\(name)") && $0.contains("stops there") })
                 let data = "\(server.server.directory)/data"
                 #expect((usual.targetFreeBytes ?? 0 > 0) == FileManager.default.isReadableFile(atPath: data))
@@ -140,18 +128,91 @@ extension `Logical restore` {
                 let crowded = try await plan { ($0.jobs, $0.spoolDirectory) = (2, "/proc") }
                 #expect(crowded.databases.first?.feed == .streamed && crowded.databases.first?.jobs == 1)
                 #expect(crowded.warnings.contains { $0.contains("no room for a spool") && $0.contains("/proc") })
-                let nowhere = try await requireFailure { try await plan { $0.spoolDirectory = "/no/such/place" } }
-                #expect(nowhere.code == .settings && nowhere.remedy.contains("TMPDIR"), "\(nowhere)")
+                let nowhere = try await plan { ($0.jobs, $0.spoolDirectory) = (2, "/no/such/place") }
+                #expect(nowhere.databases.first?.feed == .streamed && nowhere.spoolFreeBytes == nil)
+                #expect(nowhere.warnings.contains { $0.contains("/no/such/place; TMPDIR names another") })
 
                 let failed = try await requireFailure { try await scratch.restore(to: place) }
                 #expect(failed.code == .restoreFailed && "\(failed)".contains("owner_\(name)"), "\(failed)")
+            }
+        }
 
-                // From 17 on the server knows the setting.
-                guard server.tools.major < 17 else { return }
+        @Test(.enabled("from 17 on servers know the setting") { try await PostgresCluster.shared().tools.major < 17 })
+        func `with a dump of a newer pg_dump than the target takes is refused`() async throws {
+            try await withOneRow { server, scratch, place in
+                let manifest = try #require(try scratch.entries().first?.manifest)
                 _ = try scratch.rewrite(manifest) { $0.tools["pg_dump"] = "17.2" }
-                let newer = try await requireFailure { try await plan() }
+                let newer = try await requireFailure { try await attempt(scratch, to: place) }
                 #expect(newer.code == .targetUnsuitable && newer.message.contains("pg_dump 17"), "\(newer)")
                 #expect(newer.reason?.contains("transaction_timeout") == true)
+            }
+        }
+
+        @Test func `that finds the backup damaged takes earlier proofs away`() async throws {
+            try await withOneRow { _, scratch, place in
+                let manifest = try #require(try scratch.entries().first?.manifest)
+                let dump = try #require(manifest.artefacts.first { $0.role == .dump })
+                let file = scratch.file(dump.name, of: manifest.id)
+                let whole = try scratch.directory.read(file)
+                var flipped = whole
+                flipped[flipped.count / 2] ^= 0x10
+                for bytes in [flipped, Array(whole.dropLast())] {
+                    try scratch.directory.write(whole, to: file)
+                    _ = try await scratch.verify(.checksum)
+                    #expect(try scratch.entries().first?.state == .verified)
+                    try scratch.directory.write(bytes, to: file)
+                    let error = try await requireFailure { try await attempt(scratch, to: place) { $0.jobs = 2 } }
+                    #expect(error.code == .objectDamaged, "\(error)")
+                    let entry = try #require(try scratch.entries().first)
+                    #expect(entry.state == .committed && entry.failedVerification?.reason == error.message)
+                    #expect(try entry.failedVerification?.run == scratch.runs().last?.id)
+                }
+            }
+        }
+
+        @Test func `does not look at what it does not need`() async throws {
+            // The roles of a shared cluster, which would be restored too, come and go.
+            try await PostgresCluster.with { cluster in
+                try await withOneRow(on: cluster) { server, scratch, place in
+                    let name = try #require(try scratch.entries().first?.manifest?.databases?.first?.name)
+                    let manifest = try await scratch.backup(name, "postgres") { $0.globals = true }
+                    let other = try #require(manifest.databases?.first { $0.name == "postgres" })
+                    for lost in ["RESTORE.md", other.artefact] {
+                        try FileManager.default.removeItem(
+                            atPath: scratch.directory.path(of: scratch.file(lost, of: manifest.id)))
+                    }
+                    try await attempt(scratch, to: place) { $0.database = name }
+                    #expect(try await server.firstValue("SELECT n FROM t", in: place) == "1")
+                    let second = place.with(database: "\(try #require(place.database))_2")
+                    let error = try await requireFailure {
+                        try await attempt(scratch, to: second) { $0.database = "postgres" }
+                    }
+                    #expect(error.code == .objectMissing && error.unchanged == "Nothing was changed.", "\(error)")
+                }
+            }
+        }
+
+        @Test func `whose commit of the roles has no answer does not say that there are none`() async throws {
+            try await PostgresCluster.with { server in
+                try await server.execute("CREATE ROLE owner")
+                try await server.execute("CREATE DATABASE app OWNER owner")
+                let scratch = try await ScratchRepository(for: server)
+                _ = try await scratch.backup("app") { $0.globals = true }
+                try await server.execute("DROP DATABASE app")
+                try await server.execute("DROP ROLE owner")
+                // The commit is done, and waits for a standby before it is acknowledged.
+                try await server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+                try await server.execute("SELECT pg_reload_conf()")
+                let all = server.settings.withoutDatabase
+                let running = Task { try await attempt(scratch, to: all) }
+                let ended = try await eventually {
+                    try await server.firstValue(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "t"
+                }
+                #expect(ended)
+                let error = try await requireFailure { try await running.value }
+                #expect(error.unchanged?.contains("Whether the roles were created is not known") == true, "\(error)")
+                #expect(try await server.firstValue("SELECT count(*) FROM pg_roles WHERE rolname = 'owner'") == "1")
             }
         }
     }

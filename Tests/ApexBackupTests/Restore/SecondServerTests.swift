@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(3))) struct `Into another server` {
+    @Suite(.timeLimit(.minutes(10))) struct `Into another server` {
         /// Two servers that share nothing.
         private func withServers(_ body: (PostgresCluster, PostgresCluster) async throws -> Void) async throws {
             try await PostgresCluster.with { origin in
@@ -79,7 +79,8 @@ extension `Logical restore` {
                     var environment = target.settings.environment
                     environment["PATH"] = "\(target.tools.directory):/usr/bin:/bin"
                     for block in blocks {
-                        let done = try await runScript("set -e\n\(block)", environment: environment, directory: folder)
+                        let done = try await runScript(
+                            "exec bash -e -c \"$1\"", block, environment: environment, directory: folder)
                         #expect(done.status == .exited(0), "\(block)\n\(done.errors)")
                     }
                     for name in names {
@@ -93,6 +94,28 @@ extension `Logical restore` {
                     let owner = "SELECT rolpassword = (SELECT '\(try await password(origin))') FROM pg_authid"
                     #expect(try await target.firstValue("\(owner) WHERE rolname = 'the owner'") == "t")
                 }
+            }
+        }
+
+        @Test func `its own guide does not take a dump that breaks off for a whole one`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withUnusedName { place in
+                let name = try #require(place.database)
+                try await server.execute("CREATE DATABASE \(name) TEMPLATE template0")
+                try await server.execute("CREATE TABLE t AS SELECT generate_series(1, 9999) AS n", in: place)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(name) { $0.format = .plain }
+                try await server.execute("DROP DATABASE \(name)")
+                let guide = String(decoding: try scratch.content("RESTORE.md", of: manifest), as: UTF8.self)
+                let block = try #require(shellBlocks(of: guide).last)
+                var environment = server.settings.environment
+                environment["PATH"] = "\(server.tools.directory):/usr/bin:/bin"
+                let dump = scratch.file(try #require(manifest.databases?.first?.artefact), of: manifest.id)
+                try scratch.directory.write(Array(try scratch.directory.read(dump).dropLast(8)), to: dump)
+                let folder = scratch.directory.path(of: scratch.file("", of: manifest.id))
+                let done = try await runScript(
+                    "exec bash -e -c \"$1\"", block, environment: environment, directory: folder)
+                #expect(done.status == .exited(1) && done.errors.contains("unexpected end of file"), "\(done)")
             }
         }
 

@@ -1,12 +1,65 @@
 import BackupModel
 import BackupStorage
 import PostgresAccess
+import Synchronization
 import TestSupport
 import Testing
 
 @testable import ApexBackup
 
-@Suite(.timeLimit(.minutes(2))) struct `A spooled archive` {
+/// Runs `body` with a directory on a file system of its own, which `body` may make read-only.
+private func withDisk(
+    _ body: (_ path: String, _ makeReadOnly: () async throws -> Void) async throws -> Void
+) async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path
+    try #require(try await runScript("mount -t tmpfs -o size=64m tmpfs \"$1\"", path).status == .exited(0))
+    let result: Result<Void, any Error>
+    do {
+        result = .success(
+            try await body(path) { _ = try await runScript("mount -o remount,ro tmpfs \"$1\"", path) })
+    } catch { result = .failure(error) }
+    try await runScript("umount \"$1\"", path)
+    try result.get()
+}
+
+@Suite(.timeLimit(.minutes(10))) struct `A directory for temporary files` {
+    @Test func `that cannot be written to leaves a restore its stream, and the plan says so`() async throws {
+        try await withOneRow { server, scratch, place in
+            try await withDisk { path, makeReadOnly in
+                func restore(to name: String) async throws -> RestorePlan {
+                    try await scratch.restore(to: place.with(database: name)) {
+                        ($0.jobs, $0.spoolDirectory) = (2, path)
+                    }.plan
+                }
+                let name = try #require(place.database)
+                #expect(try await restore(to: name).databases.first?.feed == .spooled)
+                try await makeReadOnly()
+                let plan = try await restore(to: "\(name)_2")
+                #expect(plan.databases.first?.feed == .streamed && plan.spoolFreeBytes == nil)
+                #expect(plan.warnings.contains { $0.contains("no temporary files can be made in \(path)") })
+            }
+        }
+    }
+
+    @Test func `that keeps a temporary file is named, for the file holds data`() async throws {
+        try await withDisk { path, makeReadOnly in
+            let warned = Mutex<[String]>([])
+            let environment = BackupEnvironment(events: { event in
+                if case .warning(let text) = event { warned.withLock { $0.append(text) } }
+            })
+            Spool(directory: path, environment: environment).remove()
+            #expect(warned.withLock { $0 }.isEmpty, "a spool that was never filled")
+            let spool = Spool(directory: path, environment: environment)
+            try spool.write("data")
+            try await makeReadOnly()
+            spool.remove()
+            #expect(warned.withLock { $0 }.contains { $0.contains(spool.path) })
+        }
+    }
+}
+
+@Suite(.timeLimit(.minutes(10))) struct `A spooled archive` {
     @Test func `says where its data is, as one does that pg_dump wrote into a file`() async throws {
         let server = try await PostgresCluster.shared()
         let directory = try TemporaryDirectory()

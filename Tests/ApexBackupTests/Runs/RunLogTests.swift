@@ -110,11 +110,15 @@ import Testing
         #expect(entries.allSatisfy { $0.state == .succeeded })
     }
 
-    private func start(_ operation: Operation = .backup, host: String, gone: Bool, chance: UInt16) throws -> RunID {
+    private func start(
+        _ operation: Operation = .backup, host: String, gone: Bool, chance: UInt16,
+        _ change: (inout ProcessIdentity) -> Void = { _ in }
+    ) throws -> RunID {
         let repository = try log().repository
         let id = RunID(at: clock.now, chance: chance)
         var process = HostFacts.currentProcess
         if gone { process.startTicks += 1 }
+        change(&process)
         _ = try repository.put(
             RunStart(
                 id: id, operation: operation, kind: nil, at: clock.now, host: host, process: process,
@@ -133,6 +137,13 @@ import Testing
         _ = try start(host: "another-host", gone: true, chance: 3)
         #expect(try entry().state == .running)
         #expect(try entry().problem?.contains("on its host it may be running") == true)
+        // What this process cannot see is not known to be gone.
+        _ = try start(host: HostFacts.name, gone: true, chance: 4) { $0.namespace? += 1 }
+        #expect(try entry().state == .running)
+        _ = try start(host: HostFacts.name, gone: true, chance: 5) { $0.namespace = nil }
+        #expect(try entry().state == .running)
+        _ = try start(host: HostFacts.name, gone: false, chance: 6) { $0.boot = "another" }
+        #expect(try entry().state == .interrupted)
     }
 
     @Test func `of another host's backup ends as interrupted once its lease is another's or released`() async throws {

@@ -1,5 +1,6 @@
 import BackupModel
 import BackupStorage
+import FoundationEssentials
 import PostgresAccess
 import TestSupport
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(2))) struct `Verification` {
+    @Suite(.timeLimit(.minutes(10))) struct `Verification` {
         /// Ways in which a stored file can be wrong.
         enum Damage: String, CaseIterable, Sendable {
             case bitFlipped, truncated, emptied, missing, lengthened
@@ -61,6 +62,7 @@ extension `Logical backup` {
                     let fact = try #require(entry.facts.last)
                     #expect(fact.level == level.rawValue && fact.succeeded && fact.seconds == reports.first?.seconds)
                     #expect(fact.at > manifest.finishedAt && fact.seconds ?? 0 > 0)
+                    #expect(try fact.run == scratch.runs().last?.id)
                     #expect(try scratch.runs().last?.start?.operation == .verify)
                     #expect(try scratch.runs().last?.state == .succeeded)
                 }
@@ -211,6 +213,35 @@ extension `Logical backup` {
             }
         }
 
+        @Test func `deep reads dumps with a pg_restore no older than the pg_dump that wrote them, or says it has none`()
+            async throws
+        {
+            try await withBackup { server, scratch, first in
+                let second = try await scratch.backup(try #require(first.databases?.first?.name))
+                for manifest in [first, second] { _ = try scratch.rewrite(manifest) { $0.tools["pg_dump"] = "99.1" } }
+                let error = try await requireFailure { try await scratch.verify(.deep) }
+                #expect(error.code == .toolTooOld)
+                #expect(error.message == "The dumps of backup \(first.id) need the pg_restore of PostgreSQL 99.")
+                #expect(try scratch.entries().flatMap(\.facts).isEmpty, "nothing was proved, neither way")
+
+                let tools = try TemporaryDirectory()
+                let script = """
+                    #!/bin/sh
+                    echo "$*" >>\(tools.path(of: "calls"))
+                    [ "$*" != --version ] || exec echo "pg_restore (PostgreSQL) 99.1"
+                    exec \(server.tools.path(of: "pg_restore")) "$@"
+                    """
+                try tools.write(Array(script.utf8), to: "pg_restore")
+                try FileManager.default.setAttributes(
+                    [.posixPermissions: 0o755], ofItemAtPath: tools.path(of: "pg_restore"))
+                let verification = BackupVerification(repository: scratch.repository, level: .deep, bin: tools.path)
+                let reports = try await onOwnThreads { try await verification.run(nil) }
+                #expect(reports.map(\.succeeded) == [true, true])
+                let calls = String(decoding: try tools.read("calls"), as: UTF8.self)
+                #expect(calls == "--version\n--file=/dev/null\n--file=/dev/null\n")
+            }
+        }
+
         @Test func `that failed takes back what was proved, and warns in list and plan until the next one`()
             async throws
         {
@@ -255,26 +286,71 @@ extension `Logical backup` {
         @Test func `of one object that cannot be read proves nothing against it, and goes on with the rest`()
             async throws
         {
-            try await withBackup { server, scratch, first in
+            try await withBackup { _, scratch, first in
                 let second = try await scratch.backup(try #require(first.databases?.first?.name))
+                var number = 0
                 var withheld = 0
                 // Whichever read fails: it ends the run, or it is told of one backup and the other is proved.
-                for number in 1...40 {
-                    let known = try scratch.entries().flatMap(\.facts).count
-                    let faulty = FaultyStorage(scratch.repository.storage, failing: .read, number: number)
-                    guard let repository = try? scratch.wrapping({ _ in faulty }) else { continue }
-                    let verification = BackupVerification(repository: repository, level: .checksum, bin: nil)
-                    guard let reports = try? await onOwnThreads({ try await verification.run(nil) }) else { continue }
-                    #expect(Set(reports.map(\.id)) == [first.id, second.id])
-                    let failed = reports.filter { !$0.succeeded }
-                    #expect(failed.allSatisfy { $0.problems.map(\.code) == [.storageFailed] }, "\(failed)")
-                    #expect(failed.count <= 1)
-                    withheld += failed.count
-                    let facts = try scratch.entries().flatMap(\.facts)
-                    #expect(facts.count == known + 2 - failed.count && facts.allSatisfy(\.succeeded))
+                while true {
+                    number += 1
+                    let copy = try TemporaryDirectory()
+                    try FileManager.default.copyItem(
+                        atPath: scratch.directory.path(of: "repository"), toPath: copy.path(of: "repository"))
+                    let sound = PosixStorage(root: copy.path(of: "repository"))
+                    let faulty = FaultyStorage(sound, failing: .read, number: number)
+                    let known = scratch.warnings.count
+                    do {
+                        let verification = BackupVerification(
+                            repository: scratch.repository.kept(in: faulty), level: .checksum, bin: nil)
+                        let reports = try await onOwnThreads { try await verification.run(nil) }
+                        #expect(reports.map(\.id) == [first.id, second.id])
+                        let failed = reports.filter { !$0.succeeded }
+                        #expect(failed.allSatisfy { $0.problems.map(\.code) == [.storageFailed] }, "\(failed)")
+                        #expect(failed.count <= 1)
+                        withheld += failed.count
+                        let unrecorded = scratch.warnings.dropFirst(known).filter {
+                            $0.contains("could not be recorded")
+                        }
+                        let facts = try Catalogue(scratch.repository.kept(in: sound)).entries().flatMap(\.facts)
+                        #expect(facts.count == 2 - failed.count - unrecorded.count && facts.allSatisfy(\.succeeded))
+                    } catch let error as BackupError {
+                        #expect(error == FaultyStorage.fault, "read \(number)")
+                    }
+                    guard faulty.hasFailed else { break }
                 }
-                #expect(withheld >= first.artefacts.count)
+                #expect(withheld == first.artefacts.count + second.artefacts.count)
             }
         }
+
+        @Test func `reads lines however many there are, and none that is longer than any can be`() async throws {
+            try await withBackup { _, scratch, manifest in
+                let name = try #require(manifest.artefact(.tables)).name
+                for (content, lengths) in [
+                    ("", []), ("a", [1]), ("\n\nab\n\nc\n", [2, 1]),
+                    (String(repeating: "123456789\n", count: 300_000), Array(repeating: 9, count: 300_000)),
+                    (String(repeating: "x", count: Repository.largestJSON), [Repository.largestJSON]),
+                    ("a\n" + String(repeating: "x", count: Repository.largestJSON + 1), nil),
+                ] as [(String, [Int]?)] {
+                    let changed = try scratch.replace(name, of: manifest, with: Array(content.utf8))
+                    let stored = StoredArtefact(
+                        try #require(changed.artefact(.tables)), of: manifest.id, in: scratch.repository)
+                    var found: [Int] = []
+                    if let lengths {
+                        try stored.forEachLine { found.append($0.count) }
+                        #expect(found == lengths)
+                    } else {
+                        let error = #expect(throws: BackupError.self) { try stored.forEachLine { _ in } }
+                        #expect(error?.code == .objectDamaged && error?.message.contains(name) == true)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Repository {
+    /// The same repository in another storage.
+    fileprivate func kept(in storage: any Storage) -> Repository {
+        Repository(storage: storage, layout: layout, marker: marker, environment: environment)
     }
 }

@@ -193,4 +193,12 @@ private func emptyReport() throws -> DrillReport {
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(report), as: UTF8.self)
     }
+
+    @Test func `names what the fingerprint of a schema leaves out, where a check asks for it`() {
+        var policy = examplePolicy
+        let isNamed = { policy.notTested.contains { $0.hasPrefix("Grants, comments, rules") } }
+        #expect(!isNamed() && policy.notTested.contains("The schema against the manifest: no structure check."))
+        policy.checks.append(DrillCheck(id: "structure", .structure))
+        #expect(isNamed() && !policy.notTested.contains { $0.hasPrefix("The schema against") })
+    }
 }

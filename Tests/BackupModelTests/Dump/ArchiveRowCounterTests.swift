@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import BackupModel
@@ -43,12 +44,6 @@ import Testing
     func `tells what the table of contents says`(major: Int) throws {
         let archive = try #require(ArchiveFixtures.all.first { $0.major == major }).bytes
         let contents = try counted(archive).contents
-        #expect(contents.database == "small")
-        #expect(contents.serverVersion.hasPrefix("\(major)."))
-        #expect(contents.dumpVersion.hasPrefix("\(major)."))
-        #expect(contents.counts["TABLE"] == 5)
-        #expect(contents.counts["TABLE DATA"] == 4)
-        #expect(contents.counts["EXTENSION"] == 1)
         #expect(contents.entries.map(\.description) == ["EXTENSION"] + Array(repeating: "TABLE DATA", count: 4))
         #expect(contents.entries.first?.tag == "pg_trgm")
         #expect(contents.entries.first?.namespace == "")

@@ -26,7 +26,7 @@ import Testing
     @Test func `is everything without a backup, and proved by no restore that was not made`() {
         #expect(
             standing(nil, nil) == [
-                "A failure now would lose everything: there is no undamaged backup.",
+                "A failure now would lose everything: there is no undamaged backup of what the policy names.",
                 "No backup was restored yet: an RTO of 4 h is not proved.",
             ])
         #expect(standing(.seconds(-60), nil)[0].contains("in the last 0 ms"))

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import BackupModel
@@ -140,6 +141,27 @@ import Testing
                     """)
     }
 
+    @Test func `lets no backup of one database stand in for those of all`() {
+        #expect(
+            plan(
+                RetentionPolicy(minimum: 1, keepLast: 2, daily: 1),
+                """
+                2026-03-01 verified
+                2026-03-02
+                2026-03-03
+                2026-03-04 of one
+                2026-03-05 of one verified
+                2026-03-06 of one
+                """) == """
+                    keep   2026-03-01 newest verified
+                    keep   2026-03-02 among the 2 newest
+                    keep   2026-03-03 among the 2 newest, daily 2026-03-03, minimum of 1, newest undamaged
+                    expire 2026-03-04 not among the 2 newest, in no daily slot
+                    keep   2026-03-05 among the 2 newest, newest verified
+                    keep   2026-03-06 among the 2 newest, daily 2026-03-06, minimum of 1, newest undamaged
+                    """)
+    }
+
     @Test func `looks at each kind and each system identifier by itself`() {
         #expect(
             plan(
@@ -183,7 +205,8 @@ import Testing
             let started = Self.now.advanced(by: .seconds(-Int64.random(in: -90_000...70_000_000, using: &random)))
             return RetentionCandidate(
                 id: RunID(at: started, chance: UInt16(number)), kind: .random(using: &random),
-                systemIdentifier: Bool.random(using: &random) ? "1" : "2", startedAt: started,
+                systemIdentifier: Bool.random(using: &random) ? "1" : "2",
+                scope: Bool.random(using: &random) ? "one" : "all", startedAt: started,
                 isVerified: Int.random(in: 0..<6, using: &random) == 0,
                 isDamaged: Int.random(in: 0..<5, using: &random) == 0,
                 isHeld: Int.random(in: 0..<10, using: &random) == 0)
@@ -193,7 +216,7 @@ import Testing
         #expect(kept.union(plan.expired.map(\.candidate)) == Set(backups))
         #expect(plan.kept.count + plan.expired.count == backups.count)
         #expect(backups.filter(\.isHeld).allSatisfy(kept.contains))
-        for group in Dictionary(grouping: backups, by: { "\($0.kind) \($0.systemIdentifier)" }).values {
+        for group in Dictionary(grouping: backups, by: { "\($0.kind) \($0.systemIdentifier) \($0.scope)" }).values {
             let newestFirst = group.filter { !$0.isDamaged }.sorted { ($0.startedAt, $0.id) > ($1.startedAt, $1.id) }
             #expect(newestFirst.prefix(max(1, policy.minimum)).allSatisfy(kept.contains))
             #expect(newestFirst.first(where: \.isVerified).map(kept.contains) ?? true)
@@ -216,7 +239,8 @@ import Testing
             names[id] = line[0]
             return RetentionCandidate(
                 id: id, kind: words.contains("physical") ? .physical : .logical,
-                systemIdentifier: words.contains("system 2") ? "2" : "1", startedAt: started,
+                systemIdentifier: words.contains("system 2") ? "2" : "1",
+                scope: words.contains("of one") ? "one" : "all", startedAt: started,
                 isVerified: words.contains("verified"), isDamaged: words.contains("damaged"),
                 isHeld: words.hasPrefix("held"),
                 holdReason: words.hasPrefix("held: ") ? String(words.dropFirst(6)) : nil)

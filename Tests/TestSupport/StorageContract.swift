@@ -1,6 +1,7 @@
 package import BackupModel
-internal import Dispatch
-internal import Synchronization
+package import BackupStorage
+import Dispatch
+import Synchronization
 
 /// The promises of ``Storage`` that `storage` does not keep, in words; none if all is well.
 ///
@@ -220,6 +221,11 @@ private final class StorageContract {
         expect(try storage.children(of: prefix).isEmpty, "its folders are gone too")
         try storage.remove(key)
         _ = try storage.putIfAbsent(key, [2])
+        let others = [prefix.appending("x/other"), prefix.appending("z/other"), prefix.appending("absent")]
+        for other in others.dropLast() { _ = try storage.putIfAbsent(other, [1]) }
+        try storage.removeEmptyFolders(under: prefix)
+        try storage.remove(others)
+        expect(try list(prefix).map(\.key) == [key], "of several objects all are removed, and nothing else")
         try storage.remove(prefix.appending("x"))
         expect(try storage.readAll(key, limit: 1) == [2], "a removed name is free, and removing a folder does nothing")
     }

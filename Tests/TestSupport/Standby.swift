@@ -1,0 +1,39 @@
+internal import BackupModel
+package import PostgresAccess
+
+extension PostgresCluster {
+    /// Runs `body` with the connection to a standby of the cluster, which accepts connections and ends afterwards.
+    ///
+    /// The standby is in the folder of the cluster, which has to be one of the test's own.
+    package func withStandby(_ body: (ConnectionSettings) async throws -> Void) async throws {
+        let directory = "\(server.directory)/standby"
+        let copy = ChildCommand(
+            tools.path(of: "pg_basebackup"),
+            arguments: ["-D", directory, "-R", "-c", "fast", "-d", settings.conninfoWithoutSecrets()],
+            environment: settings.environment, workingDirectory: "/", userName: "postgres")
+        try requireSuccess(try await capture(copy).outcome, of: copy)
+        let standby = ChildCommand(
+            tools.path(of: "postgres"),
+            arguments: ["-D", directory, "-p", "5433", "-c", "listen_addresses="]
+                // A standby takes no fewer than its primary.
+                + ["-c", "max_connections=\(Self.mostConnections)"]
+                + ["-c", "unix_socket_directories=\(server.directory)"],
+            // Programs that no package installed do not find their own libpq otherwise.
+            environment: ["LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "\(tools.directory)/../lib"],
+            workingDirectory: "/", userName: "postgres")
+        let place = try ConnectionSettings(
+            parsing: "host=\(server.directory) port=5433 user=postgres dbname=postgres")
+        let running = Task { try await run(standby) { _ in } }
+        let result: Result<Void, any Error>
+        do {
+            guard try await eventually({ (try? await session(place).close()) != nil }) else {
+                throw BackupError(
+                    .serverUnreachable, "The standby in '\(directory)' accepts no connection.", remedy: "See its log.")
+            }
+            result = .success(try await body(place))
+        } catch { result = .failure(error) }
+        running.cancel()
+        _ = await running.result
+        try result.get()
+    }
+}
