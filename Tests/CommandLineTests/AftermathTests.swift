@@ -35,7 +35,7 @@ import Testing
             #expect(try place.scratchLeftovers() == ["apex-drill-mine"])
             let servers = children.filter { $0.commandLine.first?.hasSuffix("/postgres") == true }
             #expect(!servers.isEmpty)
-            #expect(await comesTrue { servers.allSatisfy { !$0.isAlive } })
+            #expect(await eventually { servers.allSatisfy { !$0.isAlive } })
             for child in children where child.isAlive { kill(child.processIdentifier, SIGKILL) }
         }
     }
@@ -50,7 +50,7 @@ import Testing
             try await place.succeed("drill", "run", place.path("drill.yaml"))
             let text = String(decoding: try place.directory.read("grandchild"), as: UTF8.self)
             let process = try #require(Int32(text.prefix { $0.isNumber }))
-            #expect(await comesTrue { kill(process, 0) != 0 })
+            #expect(await eventually { kill(process, 0) != 0 })
         }
     }
 }

@@ -26,7 +26,7 @@ private struct Application {
     static func start(in place: Workplace) async throws -> Application {
         let file = place.path("port")
         let process = try await CommandLineTool(executable: "/usr/bin/perl").start(["-e", script, file])
-        guard await comesTrue({ place.isThere("port") }) else { throw CancellationError() }
+        guard await eventually({ place.isThere("port") }) else { throw CancellationError() }
         let port = String(decoding: try place.directory.read("port"), as: UTF8.self)
         return Application(address: "http://127.0.0.1:\(port)", process: process)
     }

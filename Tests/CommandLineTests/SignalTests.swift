@@ -16,7 +16,7 @@ import Testing
             let output = try await backup.output()
             #expect(output.status == 1)
             #expect(try output.json()["error"]?["code"]?.text == "interrupted")
-            #expect(await comesTrue { children.allSatisfy { !$0.isAlive } })
+            #expect(await eventually { children.allSatisfy { !$0.isAlive } })
             #expect(try await place.runs("backup") == ["interrupted"])
             #expect(try await place.array("list", "--all").isEmpty)
             // The lease was given back: nobody has to wait.
@@ -40,7 +40,7 @@ import Testing
             let output = try await restore.output()
             #expect(output.status == 1)
             #expect(try output.json()["error"]?["code"]?.text == "interrupted")
-            #expect(await comesTrue { children.allSatisfy { !$0.isAlive } })
+            #expect(await eventually { children.allSatisfy { !$0.isAlive } })
             #expect(try await place.cluster.answer(begun) == "0")
             #expect(try await place.runs("restore") == ["interrupted"])
             #expect(try place.scratchLeftovers().isEmpty)
@@ -69,7 +69,7 @@ import Testing
             // What was answered before stays answered.
             let answers = report["checks"]?.elements.compactMap { $0["verdict"]?.text }
             #expect(answers == ["pass", "not_verified"])
-            #expect(await comesTrue { children.allSatisfy { !$0.isAlive } })
+            #expect(await eventually { children.allSatisfy { !$0.isAlive } })
             #expect(try place.scratchLeftovers().isEmpty)
             #expect(ProcessSnapshot.all(naming: place.path("scratch")).isEmpty)
             #expect(try await place.runs("drill") == ["interrupted"])

@@ -107,7 +107,7 @@ struct Workplace: Sendable {
     func isThere(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
 
     /// Waits until a program is held.
-    func isHeld() async -> Bool { await comesTrue { isThere("held") } }
+    func isHeld() async -> Bool { await eventually { isThere("held") } }
     func letGo() throws { try write("", to: "go") }
 
     /// Runs the tool and throws unless it exits with 0.

@@ -35,7 +35,7 @@ import Testing
                 SELECT pg_reload_conf()
                 """)
             let text = "host=\(cluster.server.directory) port=5432 dbname=postgres user=limited"
-            let isInForce = try await eventually {
+            let isInForce = await eventually {
                 let session = try? await cluster.session(try ConnectionSettings(parsing: text))
                 await session?.close()
                 return session == nil

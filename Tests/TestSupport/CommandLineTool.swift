@@ -219,18 +219,6 @@ package enum JSONValue: Sendable, Hashable, Decodable {
     package var keys: Set<String> { if case .object(let fields) = self { Set(fields.keys) } else { [] } }
 }
 
-/// Waits until `condition` holds, for at most `limit`; returns whether it came to hold.
-package func comesTrue(within limit: Duration = .seconds(120), _ condition: () async throws -> Bool) async rethrows
-    -> Bool
-{
-    let deadline = ContinuousClock.now + limit
-    while ContinuousClock.now < deadline {
-        if try await condition() { return true }
-        try? await Task.sleep(for: .milliseconds(5))
-    }
-    return false
-}
-
 private final class Flag: Sendable {
     private let value = Atomic(false)
     var isRaised: Bool { value.load(ordering: .acquiring) }

@@ -26,7 +26,7 @@ extension PostgresCluster {
         let running = Task { try await run(standby) { _ in } }
         let result: Result<Void, any Error>
         do {
-            guard try await eventually({ (try? await session(place).close()) != nil }) else {
+            guard await eventually({ (try? await session(place).close()) != nil }) else {
                 throw BackupError(
                     .serverUnreachable, "The standby in '\(directory)' accepts no connection.", remedy: "See its log.")
             }

@@ -1,9 +1,10 @@
 /// Waits until `condition` holds, for at most two minutes; returns whether it came to hold.
-package func eventually(_ condition: () async throws -> Bool) async throws -> Bool {
+package func eventually(_ condition: () async throws -> Bool) async rethrows -> Bool {
     let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
-        try await Task.sleep(for: .milliseconds(10))
+        // A task that was cancelled looks on without a pause.
+        try? await Task.sleep(for: .milliseconds(5))
     }
     return false
 }

@@ -110,7 +110,7 @@ import Testing
                             .logical, for: RunID(at: repository.environment.clocks.wall(), chance: UInt16(number))
                         ) { _ in
                             held.increment()
-                            _ = await comesTrue { refused.count == 7 }
+                            _ = await eventually { refused.count == 7 }
                         }
                         return nil
                     } catch let error as BackupError {
@@ -133,7 +133,7 @@ import Testing
             try await repository.withLease(.logical, for: run) { lease in
                 let next = repository.layout.leases(.logical).appending("00000002").appending("holder.json")
                 _ = try repository.storage.putIfAbsent(next, [])
-                _ = await comesTrue { Task.isCancelled }
+                _ = await eventually { Task.isCancelled }
                 if Task.isCancelled { cancelled.increment() }
                 try Task.checkCancellation()
             }
@@ -146,7 +146,7 @@ import Testing
     {
         let stopped = Counter()
         let clock = HandClock { _ in
-            _ = await comesTrue { Task.isCancelled }
+            _ = await eventually { Task.isCancelled }
             stopped.increment()
             throw CancellationError()
         }
@@ -155,12 +155,12 @@ import Testing
         let task = Task {
             try await repository.withLease(.logical, for: run) { _ in
                 started.increment()
-                _ = await comesTrue { stopped.count == 1 }
+                _ = await eventually { stopped.count == 1 }
                 for _ in 0..<1000 { await Task.yield() }
                 throw BackupError(.commitUnknown, "Nobody knows.", remedy: "Look.")
             }
         }
-        #expect(await comesTrue { started.count == 1 })
+        #expect(await eventually { started.count == 1 })
         task.cancel()
         let error = await #expect(throws: BackupError.self) { try await task.value }
         #expect(error?.code == .commitUnknown)
