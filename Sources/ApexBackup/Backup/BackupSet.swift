@@ -112,6 +112,13 @@ struct BackupSet {
         return try writer.write { sink throws(BackupError) in
             for value in values {
                 let line = try RepositoryJSON.encodePlain(value, pretty: false) + [UInt8(ascii: "\n")]
+                guard line.count <= StoredArtefact.longestLine else {
+                    throw BackupError(
+                        .storageFailed, "A record of '\(name)' would have \(formatBytes(Int64(line.count))).",
+                        reason: "no more than \(formatBytes(Int64(StoredArtefact.longestLine))) could be read again",
+                        remedy: "Take grants and settings of single roles from the database: see "
+                            + "pg_db_role_setting and pg_database.datacl.")
+                }
                 try sink.write(line.span)
             }
         }

@@ -148,12 +148,14 @@ package struct RunLog: Sendable {
         return try isGone(start)
     }
 
-    /// Whether a run without an end is certainly over: its process is, or, on another host, its lease is.
+    /// Whether a run without an end is certainly over: its process is, or its lease, which another run has taken, or
+    /// which, seen from another host, it has given back.
     private func isGone(_ start: RunStart) throws(BackupError) -> Bool {
         if HostFacts.isGone(start.process, on: start.host) { return true }
-        guard start.operation == .backup, start.host != repository.environment.host,
+        guard start.operation == .backup,
             let holder = try Lease.newestHolder(of: start.kind ?? .logical, in: repository)
         else { return false }
-        return start.id < holder.run || (start.id == holder.run && holder.isReleased)
+        return start.id < holder.run
+            || (start.id == holder.run && holder.isReleased && start.host != repository.environment.host)
     }
 }

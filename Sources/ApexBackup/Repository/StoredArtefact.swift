@@ -64,6 +64,12 @@ struct StoredArtefact {
     }
 }
 
+extension StoredArtefact {
+    /// The most bytes of a line of JSON that is written or read: a database with the grants and settings of tens of
+    /// thousands of roles has less.
+    static let longestLine = 8 << 20
+}
+
 /// Cuts what passes into lines, of which it holds one.
 private final class LineSink: ByteSink {
     private let name: String
@@ -82,10 +88,10 @@ private final class LineSink: ByteSink {
                 try passOn()
                 continue
             }
-            // A line is one JSON object, which is held to the same size as one that stands alone.
-            guard line.count < Repository.largestJSON else {
+            guard line.count < StoredArtefact.longestLine else {
                 throw BackupError(
-                    .objectDamaged, "A line of '\(name)' has more than \(formatBytes(Int64(Repository.largestJSON))).",
+                    .objectDamaged,
+                    "A line of '\(name)' has more than \(formatBytes(Int64(StoredArtefact.longestLine))).",
                     remedy: "Run 'apex-backup verify' to find out what is damaged.")
             }
             line.append(byte)

@@ -146,9 +146,12 @@ import Testing
         #expect(try entry().state == .interrupted)
     }
 
-    @Test func `of another host's backup ends as interrupted once its lease is another's or released`() async throws {
+    @Test(arguments: ["another-host", HostFacts.name])
+    func `of a backup that cannot be seen from here ends as interrupted once its lease is another's`(
+        host: String
+    ) async throws {
         let repository = try log().repository
-        let id = try start(host: "another-host", gone: true, chance: 1)
+        let id = try start(host: host, gone: true, chance: 1) { $0.namespace = nil }
         let lease = try await Lease.acquire(.logical, for: id, in: repository)
         #expect(try entry().state == .running)
         clock.step(by: .seconds(3600))

@@ -328,8 +328,8 @@ extension `Logical backup` {
                 for (content, lengths) in [
                     ("", []), ("a", [1]), ("\n\nab\n\nc\n", [2, 1]),
                     (String(repeating: "123456789\n", count: 300_000), Array(repeating: 9, count: 300_000)),
-                    (String(repeating: "x", count: Repository.largestJSON), [Repository.largestJSON]),
-                    ("a\n" + String(repeating: "x", count: Repository.largestJSON + 1), nil),
+                    (String(repeating: "x", count: StoredArtefact.longestLine), [StoredArtefact.longestLine]),
+                    ("a\n" + String(repeating: "x", count: StoredArtefact.longestLine + 1), nil),
                 ] as [(String, [Int]?)] {
                     let changed = try scratch.replace(name, of: manifest, with: Array(content.utf8))
                     let stored = StoredArtefact(
