@@ -170,15 +170,17 @@ package struct LogicalBackup: Sendable {
                 "What the failed run \(run) stored was not all removed; 'apex-backup prune --apply' will: "
                     + problem.message)
         }
-        return error.leaving("No backup was committed; earlier backups were not touched.")
+        return error.leaving(Self.uncommitted)
     }
 
     static func givenUp(_ run: RunID, by mark: AbortedRun?) -> BackupError {
         BackupError(
             .backupAborted, "Backup \(run) was given up by 'apex-backup prune' before it could commit.",
             reason: mark.map { "run \($0.by): \($0.reason)" } ?? "its lease had no heartbeat",
-            remedy: "Find out why this run was suspended, and take a new backup.")
+            remedy: "Find out why this run was suspended, and take a new backup.", unchanged: uncommitted)
     }
+
+    private static let uncommitted = "No backup was committed; earlier backups were not touched."
 
     /// Refuses to begin what cannot fit, judged by what the last backup stored of the same databases.
     ///
