@@ -23,9 +23,8 @@ postgres_bin() {
     echo "$bin"
 }
 
-# scratch_folder NAME [PARENT]: makes a folder that nothing has used before, and prints its path; mktemp puts chance in
-# the place of each X.
-scratch_folder() { mktemp -d "${2:-${TMPDIR:-/tmp}}/$1.XXXXXX"; }
+# scratch_folder NAME [PARENT]: makes a folder that nothing has used before, its name ending in NAME, and prints its path.
+scratch_folder() { mktemp -d -p "${2:-${TMPDIR:-/tmp}}" --suffix=".$1"; }
 
 # scratch_start FOLDER [SETTING=VALUE]…: a server in FOLDER/data, its socket in FOLDER/socket. A server that was made
 # there before is started again.

@@ -260,10 +260,9 @@ enum StatementFailure: Error {
 }
 
 /// Ends what a connection is doing, from another thread.
-// Unchecked, because a C pointer is never Sendable. Invariant: `cancelHandle` never changes and is freed in deinit;
-// PQcancel may be called on any thread.
-@safe final class ConnectionInterrupt: @unchecked Sendable {
-    private let cancelHandle: OpaquePointer?
+@safe final class ConnectionInterrupt: Sendable {
+    // libpq lets PQcancel be called on any thread; the handle is freed in deinit.
+    nonisolated(unsafe) private let cancelHandle: OpaquePointer?  // Invariant: it never changes.
     private let state: Mutex<State>
     /// Held while a cancel request is under way, so that it cannot reach the statement after the one it was meant for.
     private let requestUnderWay = Mutex(())

@@ -23,8 +23,7 @@ import Testing
             let cluster = place.cluster
             _ = try await place.backUp()
             let name = "\(place.database)\u{202E}\u{1B}[2J\n?"
-            try await cluster.execute("CREATE DATABASE \"\(name)\" TEMPLATE template0")
-            try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: name)
+            try await place.occupy(name)
             var terminal = CommandLineTool(executable: "/usr/bin/script", environment: place.tool.environment)
             terminal.environment["TOOL"] = place.tool.executable
             terminal.environment["PLACE"] = cluster.url("\(place.database)%E2%80%AE%1B%5B2J%0A%3F")

@@ -170,8 +170,7 @@ import Testing
             let cluster = place.cluster
             _ = try await place.backUp()
             let target = "\(place.database)_copy"
-            try await cluster.execute("CREATE DATABASE \(target) TEMPLATE template0")
-            try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: target)
+            try await place.occupy(target)
             let arguments = ["restore", "--to", cluster.url(target), "--overwrite", "--confirm", target]
             try await cluster.whileLocked("precious", database: target) {
                 let refused = try await place.tool.run(arguments + ["--json"])
@@ -195,8 +194,7 @@ import Testing
             let cluster = place.cluster
             _ = try await place.backUp()
             let target = "\(place.database)_copy"
-            try await cluster.execute("CREATE DATABASE \(target) TEMPLATE template0")
-            try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: target)
+            try await place.occupy(target)
             let arguments = ["restore", "--to", cluster.url(target), "--overwrite"]
             #expect(try await place.tool.run(arguments + ["--json"]).status == 64, "nobody was there to confirm it")
             #expect(try await place.runs("restore") == ["refused"])

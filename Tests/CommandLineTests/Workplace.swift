@@ -1,4 +1,5 @@
 import FoundationEssentials
+import PostgresAccess
 import TestSupport
 
 /// A repository, a policy and the tool that is pointed at them, for one test.
@@ -130,6 +131,12 @@ struct Workplace: Sendable {
     /// Takes a backup and returns its name.
     func backUp() async throws -> String {
         try await succeed("backup", "--json").json()["id"]?.text ?? ""
+    }
+
+    /// Makes a database that holds something else: the table `precious` with one row, 7.
+    func occupy(_ name: String) async throws {
+        try await cluster.execute("CREATE DATABASE \(quoteIdentifier(name)) TEMPLATE template0")
+        try await cluster.execute("CREATE TABLE precious AS SELECT 7 AS n", database: name)
     }
 
     /// The names of the backups that count.

@@ -52,9 +52,8 @@ package final class HandoffSink: ByteSink {
 }
 
 /// What the thread of a ``HandoffSink`` works with.
-// Unchecked, because the caller gets `next` back to discard what it wrote, which no lock describes. Invariant: `next` is
-// touched on the serial queue only, and by others only while that is at rest; the rest is guarded by the mutex.
-private final class FarSide: @unchecked Sendable {
+// No lock describes that the caller gets `next` back, to discard what it wrote; the mutex guards all else.
+private final class FarSide: @unchecked Sendable {  // Invariant: only the queue touches `next` until it is at rest.
     private struct State {
         var freeBuffers: [ChunkBuffer]
         var failure: BackupError?

@@ -65,14 +65,19 @@ extension `Logical backup` {
             ]
         }
 
-        @Test(arguments: Fault.all)
-        func `when a program goes wrong, whatever the pipe's other end says`(_ fault: Fault) async throws {
+        /// A database of 3000 rows, more than any fault lets through, and a repository for it.
+        private func withRows(_ body: (PostgresCluster, String, ScratchRepository) async throws -> Void) async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
-                let name = try #require(database.database)
                 try await server.execute(
                     "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 3000) AS n", in: database)
-                let scratch = try await ScratchRepository(for: server)
+                try await body(server, try #require(database.database), try await ScratchRepository(for: server))
+            }
+        }
+
+        @Test(arguments: Fault.all)
+        func `when a program goes wrong, whatever the pipe's other end says`(_ fault: Fault) async throws {
+            try await withRows { server, name, scratch in
                 let earlier = try await scratch.backup("postgres")
                 let tools = try StagedTools(for: server, replacing: [fault.tool: fault.script])
                 let error = await #expect(throws: BackupError.self) {
@@ -233,12 +238,7 @@ extension `Logical backup` {
         @Test func `with verify_dump list no pg_restore reads it, and a dump that is cut short is still found`()
             async throws
         {
-            let server = try await PostgresCluster.shared()
-            try await server.withDatabase { database in
-                let name = try #require(database.database)
-                try await server.execute(
-                    "CREATE TABLE t AS SELECT n, md5(n::text) FROM generate_series(1, 3000) AS n", in: database)
-                let scratch = try await ScratchRepository(for: server)
+            try await withRows { server, name, scratch in
                 let idle = try StagedTools(for: server, replacing: ["pg_restore": "exit 1"])
                 let manifest = try await scratch.backup(name, bin: idle.directory) { $0.verifyDump = .list }
                 #expect(manifest.totals.rows == 3000)

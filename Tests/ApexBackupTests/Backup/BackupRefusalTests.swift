@@ -22,109 +22,107 @@ extension `Logical backup` {
             try result.get()
         }
 
-        @Test func `when the role may not read a table, and leaves nothing but a run record`() async throws {
+        /// Runs `body` with such a role and a database.
+        private func withRoleAndDatabase(
+            _ body: (PostgresCluster, String, ConnectionSettings, ConnectionSettings) async throws -> Void
+        ) async throws {
             let server = try await PostgresCluster.shared()
-            try await server.withDatabase { database in
+            try await withRole(server) { role, connection in
+                try await server.withDatabase { database in try await body(server, role, connection, database) }
+            }
+        }
+
+        @Test func `when the role may not read a table, and leaves nothing but a run record`() async throws {
+            try await withRoleAndDatabase { server, _, connection, database in
                 try await server.execute("CREATE TABLE secret AS SELECT 1 AS n", in: database)
-                try await withRole(server) { _, connection in
-                    let scratch = try await ScratchRepository(for: server)
-                    let error = await #expect(throws: BackupError.self) {
-                        try await scratch.backup(try #require(database.database), as: connection)
-                    }
-                    #expect(error?.reason?.contains("permission denied") == true, "\(String(describing: error))")
-                    #expect(error?.unchanged == "No backup was committed; earlier backups were not touched.")
-                    #expect(try scratch.entries().isEmpty)
-                    #expect(try scratch.runs().map(\.state) == [.failed])
+                let scratch = try await ScratchRepository(for: server)
+                let error = await #expect(throws: BackupError.self) {
+                    try await scratch.backup(try #require(database.database), as: connection)
                 }
+                #expect(error?.reason?.contains("permission denied") == true, "\(String(describing: error))")
+                #expect(error?.unchanged == "No backup was committed; earlier backups were not touched.")
+                #expect(try scratch.entries().isEmpty)
+                #expect(try scratch.runs().map(\.state) == [.failed])
             }
         }
 
         @Test func `before anything is dumped, when row security or large objects would stop the dump half-way`()
             async throws
         {
-            let server = try await PostgresCluster.shared()
-            try await withRole(server) { role, connection in
-                try await server.withDatabase { database in
-                    let name = try #require(database.database)
-                    try await server.execute(
-                        """
-                        CREATE TABLE t AS SELECT 1 AS n; GRANT SELECT ON t TO \(role);
-                        ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (n > 1);
-                        SELECT lo_from_bytea(77, 'x')
-                        """, in: database)
-                    let scratch = try await ScratchRepository(for: server)
-                    let error = try await requireFailure { try await scratch.backup(name, as: connection) }
-                    #expect(error.code == .permissionDenied && error.unchanged == "No backup was taken.")
-                    #expect(
-                        error.reason
-                            == "'\(name)' has row security on t; '\(name)' has large objects that the role may not read"
-                    )
-                    #expect(error.remedy.hasPrefix("ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT"))
-                    #expect(try scratch.entries().isEmpty)
+            try await withRoleAndDatabase { server, role, connection, database in
+                let name = try #require(database.database)
+                try await server.execute(
+                    """
+                    CREATE TABLE t AS SELECT 1 AS n; GRANT SELECT ON t TO \(role);
+                    ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (n > 1);
+                    SELECT lo_from_bytea(77, 'x')
+                    """, in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let error = try await requireFailure { try await scratch.backup(name, as: connection) }
+                #expect(error.code == .permissionDenied && error.unchanged == "No backup was taken.")
+                #expect(
+                    error.reason
+                        == "'\(name)' has row security on t; '\(name)' has large objects that the role may not read"
+                )
+                #expect(error.remedy.hasPrefix("ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT"))
+                #expect(try scratch.entries().isEmpty)
 
-                    try await server.execute(
-                        "ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT 77 TO \(role)", in: database)
-                    let manifest = try await scratch.backup(name, as: connection)
-                    #expect(manifest.totals.rows == 1 && manifest.databases?.first?.largeObjects == 1)
-                    #expect(manifest.warnings.isEmpty)
+                try await server.execute(
+                    "ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT 77 TO \(role)", in: database)
+                let manifest = try await scratch.backup(name, as: connection)
+                #expect(manifest.totals.rows == 1 && manifest.databases?.first?.largeObjects == 1)
+                #expect(manifest.warnings.isEmpty)
 
-                    try await server.execute(
-                        """
-                        ALTER ROLE \(role) NOBYPASSRLS;
-                        DO $do$ BEGIN FOR n IN 1..6 LOOP
-                            EXECUTE format('CREATE TABLE t%s (); ALTER TABLE t%s ENABLE ROW LEVEL SECURITY', n, n);
-                        END LOOP; END $do$
-                        """, in: database)
-                    let many = try await requireFailure { try await scratch.backup(name, as: connection) }
-                    #expect(many.reason?.hasSuffix(", and 2 others") == true, "\(many)")
-                }
+                try await server.execute(
+                    """
+                    ALTER ROLE \(role) NOBYPASSRLS;
+                    DO $do$ BEGIN FOR n IN 1..6 LOOP
+                        EXECUTE format('CREATE TABLE t%s (); ALTER TABLE t%s ENABLE ROW LEVEL SECURITY', n, n);
+                    END LOOP; END $do$
+                    """, in: database)
+                let many = try await requireFailure { try await scratch.backup(name, as: connection) }
+                #expect(many.reason?.hasSuffix(", and 2 others") == true, "\(many)")
             }
         }
 
         @Test func `not when it cannot be looked at beforehand what will be missing: the backup says so`() async throws
         {
-            let server = try await PostgresCluster.shared()
-            try await withRole(server) { role, connection in
-                try await server.withDatabase { database in
-                    let name = try #require(database.database)
-                    try await server.execute(
-                        """
-                        CREATE TABLE t AS SELECT 1 AS n; GRANT SELECT ON t TO \(role);
-                        REVOKE EXECUTE ON FUNCTION pg_catalog.row_security_active(oid) FROM PUBLIC
-                        """, in: database)
-                    let scratch = try await ScratchRepository(for: server)
-                    let manifest = try await scratch.backup(name, as: connection)
-                    let warning = try #require(manifest.warnings.first)
-                    #expect(warning.hasPrefix("not known what is missing: '\(name)' could not be looked into: "))
-                    #expect(warning.contains("permission denied for function row_security_active"))
-                }
+            try await withRoleAndDatabase { server, role, connection, database in
+                let name = try #require(database.database)
+                try await server.execute(
+                    """
+                    CREATE TABLE t AS SELECT 1 AS n; GRANT SELECT ON t TO \(role);
+                    REVOKE EXECUTE ON FUNCTION pg_catalog.row_security_active(oid) FROM PUBLIC
+                    """, in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(name, as: connection)
+                let warning = try #require(manifest.warnings.first)
+                #expect(warning.hasPrefix("not known what is missing: '\(name)' could not be looked into: "))
+                #expect(warning.contains("permission denied for function row_security_active"))
             }
         }
 
         @Test func `not when only subscriptions cannot be read: the backup says that they are missing`() async throws {
-            let server = try await PostgresCluster.shared()
-            try await withRole(server) { role, connection in
-                try await server.withDatabase { database in
-                    let name = try #require(database.database)
-                    try await server.execute(
-                        "CREATE SUBSCRIPTION s_\(role) CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)",
-                        in: database)
-                    let scratch = try await ScratchRepository(for: server)
-                    let result: Result<[BackupManifest], any Error>
-                    do {
-                        result = .success([
-                            try await scratch.backup(name, as: connection), try await scratch.backup(name),
-                        ])
-                    } catch { result = .failure(error) }
-                    try await server.execute(
-                        "ALTER SUBSCRIPTION s_\(role) SET (slot_name = NONE)", in: database)
-                    try await server.execute("DROP SUBSCRIPTION s_\(role)", in: database)
-                    let warnings = try result.get().map(\.warnings)
-                    #expect(
-                        warnings.map(\.first) == [
-                            "subscriptions missing: only a superuser can dump those of '\(name)'", nil,
-                        ])
-                }
+            try await withRoleAndDatabase { server, role, connection, database in
+                let name = try #require(database.database)
+                try await server.execute(
+                    "CREATE SUBSCRIPTION s_\(role) CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false)",
+                    in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let result: Result<[BackupManifest], any Error>
+                do {
+                    result = .success([
+                        try await scratch.backup(name, as: connection), try await scratch.backup(name),
+                    ])
+                } catch { result = .failure(error) }
+                try await server.execute(
+                    "ALTER SUBSCRIPTION s_\(role) SET (slot_name = NONE)", in: database)
+                try await server.execute("DROP SUBSCRIPTION s_\(role)", in: database)
+                let warnings = try result.get().map(\.warnings)
+                #expect(
+                    warnings.map(\.first) == [
+                        "subscriptions missing: only a superuser can dump those of '\(name)'", nil,
+                    ])
             }
         }
 
