@@ -1,7 +1,9 @@
 import BackupModel
 import Dispatch
+import Foundation
 import Glibc
 import PostgresAccess
+import Synchronization
 import TestSupport
 import Testing
 
@@ -24,6 +26,22 @@ import Testing
         #expect(result.outcome.status == .signalled(9))
         let error = #expect(throws: BackupError.self) { try result.value(of: command) }
         #expect(error?.message.hasPrefix("sh was ended by SIGKILL (signal 9)") == true)
+    }
+
+    /// In the child, glibc would wait for ever for a thread that was just being made when the child was.
+    @Test(.timeLimit(.minutes(1))) func `start as another user also while threads are being made`() async throws {
+        try #require(geteuid() == 0, "only root may start programs as another user")
+        let command = ChildCommand("/usr/bin/id", arguments: ["-un"], userName: "postgres")
+        let isDone = Atomic(false)
+        DispatchQueue(label: "makes threads").async {
+            while !isDone.load(ordering: .relaxed) {
+                let ended = DispatchSemaphore(value: 0)
+                Thread.detachNewThread { ended.signal() }
+                ended.wait()
+            }
+        }
+        defer { isDone.store(true, ordering: .relaxed) }
+        for _ in 1...100 { #expect(try await capture(command).text == "postgres\n") }
     }
 
     @Test func `that do not exist, or whose arguments cannot be passed, are refused`() async throws {

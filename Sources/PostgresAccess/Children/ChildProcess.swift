@@ -36,7 +36,8 @@ package func run<Value: Sendable>(
     _ command: ChildCommand, input: ChildInput = .none, output: ChildOutput = .discarded,
     body: (ChildStreams) async throws -> Value
 ) async throws -> ChildResult<Value> {
-    let configuration = try await configuration(of: command)
+    let command = try await asItsUser(command)
+    let configuration = try configuration(of: command)
     let inputPipe = try input == .pipe ? makePipe() : nil
     let outputPipe = try output == .pipe ? makePipe() : nil
     let inputEnd = inputPipe?.writeEnd
@@ -80,6 +81,7 @@ package func run<Value: Sendable>(
 package func capture(
     _ command: ChildCommand, limit: Int = 64 << 10
 ) async throws -> (outcome: ChildOutcome, text: String) {
+    let command = try await asItsUser(command)
     let (outcome, bytes) = try await launch(
         command, configuration(of: command), input: openNull(.readOnly), output: SequenceOutput.sequence
     ) { child in
@@ -129,7 +131,26 @@ private func launch<Output: OutputProtocol, Value: Sendable>(
     return (outcome, value)
 }
 
-private func configuration(of command: ChildCommand) async throws -> Configuration {
+/// `command` through setpriv(1), which becomes the user and then the program.
+///
+/// Subprocess's own options would have glibc change the user in the copy of a process with threads, where it waits for
+/// ever for a thread that was just starting when the copy was made.
+private func asItsUser(_ command: ChildCommand) async throws -> ChildCommand {
+    guard let userName = command.userName, geteuid() == 0 else { return command }
+    let user = try await SystemUser.named(userName)
+    var switching = command
+    switching.executable = "/usr/bin/setpriv"
+    switching.arguments =
+        [
+            "--reuid=\(user.userID)", "--regid=\(user.groupID)",
+            user.groups.isEmpty ? "--clear-groups" : "--groups=" + user.groups.map(String.init).joined(separator: ","),
+            "--", command.executable,
+        ] + command.arguments
+    switching.userName = nil
+    return switching
+}
+
+private func configuration(of command: ChildCommand) throws -> Configuration {
     try Task.checkCancellation()
     let texts = [command.executable] + command.arguments + command.environment.flatMap { [$0.key, $0.value] }
     guard command.executable.hasPrefix("/"), !texts.contains(where: { $0.utf8.contains(0) }) else {
@@ -141,12 +162,6 @@ private func configuration(of command: ChildCommand) async throws -> Configurati
     var options = PlatformOptions()
     options.createSession = true
     options.teardownSequence = teardownSteps
-    if let userName = command.userName, geteuid() == 0 {
-        let user = try await SystemUser.named(userName)
-        options.userID = user.userID
-        options.groupID = user.groupID
-        options.supplementaryGroups = user.groups
-    }
     var environment: [Environment.Key: String] = [:]
     for (name, value) in command.environment {
         if let key = Environment.Key(rawValue: name) { environment[key] = value }
