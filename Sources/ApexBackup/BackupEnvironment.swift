@@ -1,4 +1,5 @@
 public import BackupModel
+import BackupStorage
 import FoundationEssentials
 import PostgresAccess
 
@@ -73,6 +74,11 @@ enum HostFacts {
         self.host.isGone(process, on: host, status: text(of: ProcessHost.statusFile(of: process.pid)))
     }
 
+    /// Whether `process` certainly lives; `false` when it is gone or cannot be known.
+    static func isAlive(_ process: ProcessIdentity, on host: String) -> Bool {
+        self.host.isAlive(process, on: host, status: text(of: ProcessHost.statusFile(of: process.pid)))
+    }
+
     private static func text(of path: String) -> String? {
         (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) }
     }
@@ -84,3 +90,15 @@ extension HostFacts {
 
 /// Whether this process may run the file at `path`.
 func isExecutable(_ path: String) -> Bool { FileManager.default.isExecutableFile(atPath: path) }
+
+/// Makes room for as many open files as the jobs of a backup need.
+///
+/// - Throws: an error when this process may not have them: what starts without them stops somewhere, without a word.
+package func requireOpenFiles() throws(BackupError) {
+    let limit = raiseOpenFileLimit()
+    guard limit < 256 else { return }
+    throw BackupError(
+        .settings, "This program may not open enough files: \(limit).", reason: "it needs 256",
+        remedy: "Raise the limit (ulimit -n, or LimitNOFILE of a systemd unit), and run the command again.",
+        unchanged: "Nothing was done.")
+}

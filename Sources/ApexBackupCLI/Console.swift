@@ -41,13 +41,18 @@ final class Console: Sendable {
     static func write(_ text: String) {
         do { try FileDescriptor.standardOutput.writeAll(text.utf8) } catch {
             guard !outputFailed.exchange(true, ordering: .relaxed) else { return }
-            writeError("apex-backup: error: The output could not be written: \(error)")
+            let done = work.withLock { $0.map { "\n  done: \(withoutControls($0))" } ?? "" }
+            writeError("apex-backup: error: The output could not be written: \(error)\(done)")
         }
     }
 
-    /// Whether not all data reached standard output.
-    static var isOutputLost: Bool { outputFailed.load(ordering: .relaxed) }
+    /// Notes what was done before its result is printed: it stays done, whatever becomes of the output.
+    func hasDone(_ what: String) { Self.work.withLock { $0 = what } }
+
+    /// Whether not all data reached standard output of a command that was there to show it, and did nothing else.
+    static var isOutcomeLost: Bool { outputFailed.load(ordering: .relaxed) && work.withLock { $0 == nil } }
     private static let outputFailed = Atomic(false)
+    private static let work = Mutex<String?>(nil)
 
     /// Tells of an error: as text on standard error, or as JSON on standard output.
     func report(_ error: BackupError) {

@@ -12,7 +12,7 @@ enum EntryPoint {
         let arguments = Array(CommandLine.arguments.dropFirst())
         let status = await run(arguments)
         // Whoever reads the output must not take a part of it for all.
-        exit(status == 0 && Console.isOutputLost ? 1 : status)
+        exit(status == 0 && Console.isOutcomeLost ? 1 : status)
     }
 
     private static func run(_ arguments: [String]) async -> Int32 {
@@ -38,6 +38,7 @@ enum EntryPoint {
         let console = Console(command: command.common)
         let task = Task(executorPreference: ThreadedExecutor.shared) {
             do {
+                try requireOpenFiles()
                 return try await command.execute(on: console)
             } catch {
                 let known = RunLog.describe(error)

@@ -1,5 +1,6 @@
 import BackupModel
 import Dispatch
+import Glibc
 import TestSupport
 import Testing
 
@@ -76,6 +77,14 @@ import Testing
         let root = directory.path(of: "repository")
         run("test $(stat -c %a \(root)) = 700 && test $(stat -c %a \(root)/clusters/apex) = 700")
         run("test $(stat -c %a \(root)/\(key)) = 600")
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func `leaves what root makes to the owner of the repository`() throws {
+        let root = directory.path(of: "repository")
+        run("chown 65534:65533 \(root)")
+        _ = try storage.putIfAbsent(key, [1])
+        run("test $(find \(root) -uid 65534 -gid 65533 | wc -l) = $(find \(root) | wc -l)")
+        run("test -f \(root)/\(key)")
     }
 
     @Test func `says that the repository is missing, never that objects are`() throws {
@@ -180,7 +189,7 @@ import Testing
         #expect(try storage.children(of: ObjectKey("clusters/apex")) == ["object"])
         let left = ["clusters/apex/.tmp-00ff", "clusters/apex/runs/1/.tmp-00ff", "clusters/other/.tmp-00ff"]
         #expect(try storage.temporaryFiles().map(\.text) == left)
-        try storage.removeTemporaryFiles(under: ObjectKey("clusters/apex"))
+        try storage.removeTemporaryFiles(storage.temporaryFiles(under: ObjectKey("clusters/apex")))
         #expect(try storage.temporaryFiles().map(\.text) == ["clusters/other/.tmp-00ff"])
         #expect(try !directory.contents().contains("repository/clusters/apex/runs"))
         #expect(try storage.readAll(key, limit: 1) == [1])

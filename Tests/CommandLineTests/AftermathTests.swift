@@ -12,27 +12,44 @@ import Testing
         ])
     }
 
-    @Test func `is removed by the next one, which says so; what is in use or another's stays`() async throws {
+    @Test(arguments: [[], ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]])
+    func `is removed by the next one, which says so; what is in use or another's stays`(
+        inContainer container: [String]
+    ) async throws {
         try await Workplace.with { place in
             _ = try await place.backUp()
             try writeHeldDrill(place)
-            let drill = try await place.tool.start(["drill", "run", place.path("drill.yaml"), "--json"])
+            let words = container + [place.tool.executable, "drill", "run", place.path("drill.yaml"), "--json"]
+            var tool = place.tool
+            tool.executable = words[0]
+            let drill = try await tool.start(Array(words.dropFirst()))
             #expect(await place.isHeld())
             let left = try #require(try place.scratchLeftovers().first)
-            try FileManager.default.createDirectory(
-                atPath: place.path("scratch/apex-drill-mine"), withIntermediateDirectories: false)
+            let elsewhere = "apex-drill-20260101t000000z-0001"
+            let unmarked = "apex-drill-20260101t000000z-0002"
+            for name in ["apex-drill-mine", elsewhere, unmarked] {
+                try FileManager.default.createDirectory(
+                    atPath: place.path("scratch/\(name)"), withIntermediateDirectories: false)
+            }
+            try place.write("another-host\n", to: "scratch/\(elsewhere)/apex-backup-scratch")
 
             // One that is still running keeps what it has.
             try place.writeDrill(checks: ["{id: rows, type: rows}"])
-            try await place.succeed("drill", "run", place.path("drill.yaml"), "--json")
-            #expect(Set(try place.scratchLeftovers()) == [left, "apex-drill-mine"])
+            let beside = try await place.succeed("drill", "run", place.path("drill.yaml"), "--json")
+            #expect(Set(try place.scratchLeftovers()) == [left, "apex-drill-mine", elsewhere, unmarked])
+            let told = beside.standardError.split(separator: "\n").filter { $0.contains("may have left this") }
+            #expect(told.count == 2, "\(beside.standardError)")
+            #expect(told.contains { $0.contains("/\(elsewhere)'") && $0.contains("the host 'another-host' made it") })
+            #expect(told.contains { $0.contains("/\(unmarked)'") && $0.contains("it holds no readable file") })
 
             let children = drill.descendants()
             drill.send(SIGKILL)
             _ = try await drill.output()
+            let program = children.filter { $0.commandLine.first == place.tool.executable }
+            #expect(await eventually { program.allSatisfy { !$0.isAlive } })
             let next = try await place.succeed("drill", "run", place.path("drill.yaml"))
             #expect(next.standardError.contains("/\(left)', which a drill that was killed had left."))
-            #expect(try place.scratchLeftovers() == ["apex-drill-mine"])
+            #expect(Set(try place.scratchLeftovers()) == ["apex-drill-mine", elsewhere, unmarked])
             let servers = children.filter { $0.commandLine.first?.hasSuffix("/postgres") == true }
             #expect(!servers.isEmpty)
             #expect(await eventually { servers.allSatisfy { !$0.isAlive } })

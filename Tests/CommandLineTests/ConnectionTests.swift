@@ -101,10 +101,11 @@ import Testing
             var told = try await tool.run("init", "--new-cluster-incarnation").standardOutput
             let backup = try await tool.start(["backup", "--database", "app", "--format", "plain"])
             var seen: Set<String> = []
-            while !backup.hasEnded {
+            let ended = await eventually {
                 seen.formUnion(backup.descendants().flatMap(\.commandLine))
-                await Task.yield()
+                return backup.hasEnded
             }
+            #expect(ended)
             let output = try await backup.output()
             #expect(output.status == 0, "\(output.standardError)")
             told += output.standardOutput + output.standardError

@@ -178,6 +178,9 @@ private struct Application {
                 "{id: slow-command, type: command, timeout: 200ms, with: {argv: [/bin/sleep, \"600\"]}}",
                 "{id: syntax, type: sql, with: {sql: SELEC 1}, expect: {eq: 1}}",
                 "{id: unknown, type: rows, with: {tables: [unknown]}}",
+                "{id: other-sql, type: sql, with: {sql: SELECT 1, database: other}, expect: {eq: 1}}",
+                "{id: other-command, type: command, with: {argv: [/bin/true], database: other}}",
+                "{id: other-rows, type: rows, with: {database: other}}",
                 "{id: program, type: command, with: {argv: [no-such-program]}}",
                 "{id: absolute, type: command, with: {argv: [/no/such/program]}}",
                 "{id: secret, type: command, with: {argv: [/bin/true], env: {TOKEN: 'env:NO_SUCH_TOKEN'}}}",
@@ -193,6 +196,8 @@ private struct Application {
                 "http": "got 503", "moved": "got 302", "closed": "had no answer", "command": "got 3, expected",
                 "slow-sql": "no answer within 200 ms", "slow-http": "no answer",
                 "slow-command": "no answer within 200 ms", "unknown": "holds no table unknown",
+                "other-sql": "holds no database 'other'; it holds '\(place.database)'",
+                "other-command": "holds no database 'other'", "other-rows": "holds no database 'other'",
                 "late": "got 1, expected = 2",
             ]
             for (id, words) in failed {
@@ -209,7 +214,7 @@ private struct Application {
                 #expect(answers[id]?["reason"]?.text?.contains(words) == true, "\(id)")
             }
             let severities = report["findings"]?.elements.compactMap { $0["severity"]?.text } ?? []
-            #expect(severities.filter { $0 == "failed" }.count == 17 && severities.last == "advisory")
+            #expect(severities.filter { $0 == "failed" }.count == 20 && severities.last == "advisory")
             #expect(report["recovery_time"]?["total_s"] == nil && report["objectives"]?["rto_verdict"]?.text == "fail")
             #expect((report["recovery_time"]?["not_recovered_within_s"]?.number ?? 0) > 0)
             #expect(report["cleanup"]?["done"] == .bool(true))

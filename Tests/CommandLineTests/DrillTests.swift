@@ -104,6 +104,19 @@ extension Workplace {
             #expect((late.report["recovery_time"]?["total_s"]?.number ?? 0) > 0)
             #expect(try await place.array("list").first?["state"]?.text == "drilled", "it was proved all the same")
 
+            try place.stage("pg_restore", script: "case \"$*\" in *--list*) ;; *) echo broken >&2; exit 1 ;; esac")
+            let policy = String(decoding: try place.directory.read("policy.yaml"), as: UTF8.self)
+            try place.write(policy.replacing("backup: {", with: "backup: {jobs: 1, "), to: "policy.yaml")
+            try place.writeDrill(checks: [Self.rows])
+            let broken = try await place.drill()
+            #expect(broken.status == 1 && broken.report["verdict"]?.text == "fail")
+            #expect(broken.report["reasons"]?.elements.first?.text?.hasPrefix("the restore failed: ") == true)
+            #expect(
+                broken.report["deviations"]?.elements.contains {
+                    $0.text?.hasPrefix("'\(place.database)' is restored by one job") == true
+                } == true, "what it warned of before it failed")
+            try place.writePolicy()
+
             let folder = "repository/clusters/apex/backups/\(id)"
             let name = try #require(try place.directory.contents().first { $0.hasPrefix("\(folder)/db-") })
             var bytes = try place.directory.read(name)
@@ -127,7 +140,7 @@ extension Workplace {
             #expect(try place.scratchLeftovers().isEmpty)
             #expect(
                 try await place.array("drill", "list").compactMap { $0["verdict"]?.text }
-                    == Array(repeating: "fail", count: 5))
+                    == Array(repeating: "fail", count: 6))
         }
     }
 
@@ -141,6 +154,27 @@ extension Workplace {
             #expect(status == 2 && report["verdict"]?.text == "not_verified")
             #expect(report["reasons"]?.elements.first?.text?.contains("no target") == true)
             #expect(try await place.array("list").first?["state"]?.text == "committed")
+        }
+    }
+
+    @Test func `of the latest backup says when an older one was taken of more`() async throws {
+        try await Workplace.with { place in
+            let wide = try await place.succeed(
+                "backup", "--database", place.database, "--database", "postgres", "--json")
+            let id = try #require(try wide.json()["id"]?.text)
+            _ = try await place.backUp()
+            try place.writeDrill(checks: [Self.rows])
+            let words =
+                "Backup \(id), which is older, was taken of more than the latest one: what only the older one holds is "
+                + "not drilled."
+            let output = try await place.succeed("drill", "run", place.path("drill.yaml"), "--json")
+            #expect(output.standardError.contains(words), "\(output.standardError)")
+            let report = try output.json()
+            #expect(report["verdict"]?.text == "pass")
+            #expect(report["deviations"]?.elements.contains { $0.text == words } == true, "\(report)")
+            let shown = try await place.succeed("drill", "show").standardOutput
+            let deviations = shown.split(separator: "## ").first { $0.hasPrefix("Deviations") }
+            #expect(deviations?.contains("- \(words)") == true, "\(shown)")
         }
     }
 

@@ -53,7 +53,8 @@ import Testing
             #expect(try await place.runs("backup").contains("interrupted"))
 
             // What they left is found and cleared away, the unfinished files too.
-            let leftovers = try await place.array("list", "--all").filter { $0["state"]?.text == "running" }
+            let leftovers = try await place.array("list", "--all").filter { $0["state"]?.text == "interrupted" }
+            #expect(try await !place.array("list", "--all").contains { $0["state"]?.text == "running" })
             let pruned = try await place.succeed("prune", "--apply", "--json").json()
             #expect(pruned["givenUp"]?.elements.count == leftovers.count)
             #expect(pruned["removed"]?.elements.isEmpty == true)

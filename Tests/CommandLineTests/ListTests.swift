@@ -52,13 +52,73 @@ import Testing
         }
         try crafted.addBackup(age: .seconds(20), chance: 1, settings: settings("'audit'"))
         let none = try await place.succeed("list").standardError
-        #expect(none.contains("A failure now would lose everything: there is no undamaged backup of what the policy"))
+        #expect(
+            none.contains("A failure now would lose what no backup holds: there is no undamaged backup of all that"))
         try crafted.addBackup(age: .seconds(7200), chance: 2, settings: settings("'orders'"))
         let old = try await place.succeed("list").standardError
         #expect(old.contains("in the last 2 h (RPO 15 min: missed)"), "\(old)")
         try crafted.addBackup(age: .seconds(10), chance: 3, settings: settings("'orders'"))
         let new = try await place.succeed("list").standardError
         #expect(new.contains("(RPO 15 min: met)"), "\(new)")
+    }
+
+    /// What a policy names, what a backup was taken of and holds, and what it lacks.
+    private struct Choice {
+        var policy: String
+        var taken: (databases: String, exclude: String, globals: Bool)
+        var holds: [String]?
+        var lack: String?
+    }
+
+    private static let choices = [
+        Choice(policy: "{databases: [orders], globals: false}", taken: ("'audit', 'orders'", "", true), holds: both),
+        Choice(policy: "{databases: [audit, orders], globals: false}", taken: ("all", "'crm'", false), holds: both),
+        Choice(
+            policy: "{databases: [audit, orders], exclude: [audit], globals: false}", taken: ("'orders'", "", false),
+            holds: ["orders"]),
+        Choice(policy: "{exclude: [audit, \"it's\", crm]}", taken: ("all", "'crm', 'it''s'", true), holds: both),
+        Choice(policy: "{globals: false}", taken: ("all", "", true), holds: both),
+        Choice(
+            policy: "{databases: [audit, crm, orders]}", taken: ("'audit', 'orders'", "", false), holds: both,
+            lack: "without the database 'crm', without roles and tablespaces"),
+        Choice(
+            policy: "{databases: [a, b, c, d, orders]}", taken: ("all", "", true), holds: both,
+            lack: "without the databases 'a', 'b', 'c' and 1 more"),
+        Choice(
+            policy: "{databases: [audit]}", taken: ("all", "", true), holds: nil,
+            lack: "what it holds is not known: The manifest of backup "),
+        Choice(
+            policy: "{databases: all}", taken: ("'audit', 'orders'", "", true), holds: both,
+            lack: "taken of chosen databases, not of all"),
+        Choice(
+            policy: "{exclude: [audit]}", taken: ("all", "'crm'", true), holds: both,
+            lack: "taken without databases that the policy does not exclude"),
+    ]
+    private static let both = ["audit", "orders"]
+
+    @Test(arguments: choices.indices)
+    func `counts for the objectives if it holds at least what the policy says, and else is named`(
+        index: Int
+    ) async throws {
+        let choice = Self.choices[index]
+        let place = try Workplace(try await PostgresCluster.shared(), database: "unused")
+        try place.write(
+            """
+            apiVersion: apex-backup/v1
+            kind: BackupPolicy
+            metadata: {name: apex}
+            backup: {logical: \(choice.policy)}
+            """, to: "policy.yaml")
+        let id = try CraftedRepository(at: place.repository).addBackup(
+            age: .seconds(20),
+            settings: [
+                "databases": choice.taken.databases, "exclude": choice.taken.exclude,
+                "globals": "\(choice.taken.globals)",
+            ], databases: choice.holds)
+        let told = try await place.succeed("list").standardError
+        #expect(told.contains("(RPO 15 min: met)") == (choice.lack == nil), "\(told)")
+        #expect(told.contains("Not counted") == (choice.lack != nil), "\(told)")
+        if let lack = choice.lack { #expect(told.contains("Not counted: \(id) (\(lack)"), "\(told)") }
     }
 
     @Test func `and what failed, was refused or was damaged stays visible`() async throws {

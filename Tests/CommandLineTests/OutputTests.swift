@@ -15,6 +15,41 @@ import Testing
             #expect(try await shell.run("-c", "\"$TOOL\" list --json > /dev/null").status == 0)
         }
     }
+
+    @Test func `leaves what was done done, with its exit status, and names it`() async throws {
+        try await Workplace.with { place in
+            var shell = CommandLineTool(executable: "/bin/sh", environment: place.tool.environment)
+            shell.environment["TOOL"] = place.tool.executable
+            shell.environment["PLACE"] = place.cluster.url("\(place.database)_copy")
+            shell.environment["DRILL"] = place.path("drill.yaml")
+            try place.writeDrill(checks: ["{id: rows, type: rows}"])
+            var known: [String] = []
+            for arguments in ["backup", "backup --json"] {
+                let backup = try await shell.run("-c", "\"$TOOL\" \(arguments) > /dev/full")
+                let ids = try await place.listed()
+                let new = ids.filter { !known.contains($0) }
+                #expect(backup.status == 0 && new.count == 1, "\(backup)")
+                let id = try #require(new.first)
+                let words = "could not be written: No space left on device\n  done: Backup \(id) is committed.\n"
+                #expect(backup.standardError.contains(words), "\(backup.standardError)")
+                known = ids
+            }
+            // A reader that is gone.
+            let unread = try await shell.run("-c", "{ \"$TOOL\" backup; echo \"exit $?\" >&2; } | true")
+            #expect(unread.standardError.contains("could not be written: Broken pipe"), "\(unread.standardError)")
+            #expect(unread.standardError.hasSuffix("exit 0\n"), "\(unread.standardError)")
+            let id = try #require(try await place.listed().last)
+            let plan = try await shell.run("-c", "\"$TOOL\" restore --to \"$PLACE\" --dry-run > /dev/full")
+            #expect(plan.status == 1 && !plan.standardError.contains("done:"), "\(plan)")
+            let restore = try await shell.run("-c", "\"$TOOL\" restore --to \"$PLACE\" > /dev/full")
+            #expect(restore.status == 0, "\(restore)")
+            let restored = "  done: Restored from \(id): '\(place.database)_copy'.\n"
+            #expect(restore.standardError.contains(restored), "\(restore.standardError)")
+            let drill = try await shell.run("-c", "\"$TOOL\" drill run \"$DRILL\" > /dev/full")
+            #expect(drill.status == 0 && drill.standardError.contains("ended with PASS."), "\(drill)")
+            try await place.cluster.execute("DROP DATABASE \"\(place.database)_copy\" WITH (FORCE)")
+        }
+    }
 }
 
 @Suite struct `A name that would mislead whoever reads it` {

@@ -14,6 +14,7 @@ import Testing
     @Test func `that has its number and its start is there`() {
         #expect(host.thisProcess(status: status) == process())
         #expect(!host.isGone(process(), on: "db-1", status: status))
+        #expect(host.isAlive(process(), on: "db-1", status: status))
     }
 
     @Test func `is gone when another has its number, when none has it, and when the host was started again`() {
@@ -21,12 +22,15 @@ import Testing
         #expect(host.isGone(process(pid: 1_999_999_999), on: "db-1", status: nil))
         let before = ProcessIdentity(pid: getpid(), startTicks: 4242, boot: "b6", namespace: nil)
         #expect(host.isGone(before, on: "db-1", status: status))
+        for other in [process(ticks: 4241), before] { #expect(!host.isAlive(other, on: "db-1", status: status)) }
     }
 
     @Test func `is not known to be gone when it is hidden, of another host, or of another container`() {
         #expect(!host.isGone(process(ticks: 4241), on: "db-1", status: nil))
         #expect(!host.isGone(process(ticks: 4241), on: "db-1", status: "unintelligible"))
         #expect(!host.isGone(process(ticks: 4241), on: "db-2", status: status))
+        #expect(!host.isAlive(process(), on: "db-2", status: status))
+        #expect(!host.isAlive(process(), on: "db-1", status: nil))
         for namespace in [nil, host.namespace.map { $0 + 1 }] {
             let other = ProcessIdentity(pid: 1_999_999_999, startTicks: 1, boot: "b7", namespace: namespace)
             #expect(!host.isGone(other, on: "db-1", status: nil))

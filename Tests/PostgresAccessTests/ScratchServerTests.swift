@@ -70,33 +70,50 @@ import Testing
         #expect(try await exists(directory) == false)
     }
 
-    @Test func `are no leftovers while the process that made them runs`() async throws {
+    @Test func `are no leftovers while they are in use`() async throws {
         let cluster = try await PostgresCluster.shared()
-        let error = await #expect(throws: BackupError.self) {
-            try await ScratchServer.stopLeftover(directory: cluster.server.directory)
-        }
-        #expect(error?.message.hasSuffix("is in use.") == true)
+        #expect(try await !ScratchServer.stopLeftover(directory: cluster.server.directory))
+        #expect(try await exists(cluster.server.directory))
         let other = await #expect(throws: BackupError.self) { try await ScratchServer.stopLeftover(directory: "/etc") }
         #expect(other?.code == .targetUnsuitable)
         #expect(try await exists("/etc"))
     }
 
-    @Test func `of a process that is gone are stopped and removed`() async throws {
+    @Test func `that nobody holds any more are stopped and removed, unless their mark says nothing`() async throws {
         let cluster = try await PostgresCluster.start()
-        let mark = "\(cluster.server.directory)/apex-backup-scratch"
-        let forge = shell("sed -i 's/^[0-9]*/999999999/' \"$1\"", mark)
-        try requireSuccess(try await capture(forge).outcome, of: forge)
-        // Of another host, or another container of this one, nobody knows it.
-        for change in ["s/[^ ]*$/another-host/", "s/[0-9]* \\([^ ]*\\)$/1 \\1/"] {
-            let original = try await capture(shell("cat \"$1\"; sed -i \"$2\" \"$1\"", mark, change)).text
-            let error = await #expect(throws: BackupError.self) {
-                try await ScratchServer.stopLeftover(directory: cluster.server.directory)
-            }
-            #expect(error?.code == .targetUnsuitable && error?.reason?.contains("not known to have ended") == true)
-            _ = try await capture(shell("printf %s \"$2\" > \"$1\"", mark, original))
+        let directory = cluster.server.directory
+        let mark = "\(directory)/apex-backup-scratch"
+        let words = try await capture(shell("cat \"$1\"", mark)).text
+        // Each time in a file of its own, which is not locked.
+        func forge(_ words: String) async throws {
+            let forge = shell("rm \"$1\" && printf %s \"$2\" > \"$1\"", mark, words)
+            try requireSuccess(try await capture(forge).outcome, of: forge)
         }
-        try await ScratchServer.stopLeftover(directory: cluster.server.directory)
-        #expect(try await exists(cluster.server.directory) == false)
+        let unreadable = "it holds no readable file 'apex-backup-scratch'"
+        let marks = [
+            ("another-host\n", "the host 'another-host' made it"), ("", unreadable),
+            (String(words.dropLast()), unreadable),
+            ("12 4242 b7 4026531836 \(words)", unreadable),
+        ]
+        for (words, reason) in marks {
+            try await forge(words)
+            let error = await #expect(throws: BackupError.self) {
+                try await ScratchServer.stopLeftover(directory: directory)
+            }
+            #expect(error?.code == .targetUnsuitable && error?.reason == reason)
+            #expect(error?.message.contains("'\(directory)'") == true && error?.remedy.contains("by hand") == true)
+        }
+        let pipe = shell("rm \"$1\" && mkfifo \"$1\"", mark)
+        try requireSuccess(try await capture(pipe).outcome, of: pipe)
+        let error = await #expect(throws: BackupError.self) {
+            try await ScratchServer.stopLeftover(directory: directory)
+        }
+        #expect(error?.reason == unreadable)
+        #expect(kill(cluster.server.processIdentifier, 0) == 0)
+
+        try await forge(words)
+        #expect(try await ScratchServer.stopLeftover(directory: directory))
+        #expect(try await exists(directory) == false)
         #expect(try await eventually { kill(cluster.server.processIdentifier, 0) != 0 })
     }
 

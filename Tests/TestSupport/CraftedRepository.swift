@@ -35,11 +35,12 @@ package struct CraftedRepository: Sendable {
             storage ?? PosixStorage(root: path), layout: Self.layout, environment: environment ?? self.environment)
     }
 
-    /// Adds a committed backup that started `age` ago, with one file.
+    /// Adds a committed backup that started `age` ago, with one file; its manifest names `databases`, of which it has
+    /// no dumps, or nothing at all.
     @discardableResult
     package func addBackup(
         age: Duration, chance: UInt16 = 1, content: String = "content", systemIdentifier: String = systemIdentifier,
-        settings: [String: String] = [:]
+        settings: [String: String] = [:], databases: [String]? = []
     ) throws -> RunID {
         let repository = try open()
         let start = environment.clocks.wall().advanced(by: .zero - age)
@@ -60,11 +61,34 @@ package struct CraftedRepository: Sendable {
             id: id, cluster: "apex", systemIdentifier: systemIdentifier, kind: .logical, startedAt: start,
             finishedAt: start.advanced(by: .seconds(1)), recoveryPoint: start, server: server, tools: [:],
             totals: BackupTotals(
-                contentBytes: Int64(bytes.count), storedBytes: Int64(bytes.count), databases: 0, tables: 0, rows: 0),
-            databases: [], artefacts: [artefact], passwordsMissing: false, warnings: [], phases: [], settings: settings,
+                contentBytes: Int64(bytes.count), storedBytes: Int64(bytes.count), databases: databases?.count ?? 0,
+                tables: 0, rows: 0),
+            databases: databases?.map { Self.database($0, at: start) },
+            artefacts: [artefact] + (databases ?? []).map { Self.dump(of: $0, digest) }, passwordsMissing: false,
+            warnings: [], phases: [], settings: settings,
             previousManifest: nil)
         _ = try repository.put(manifest, at: repository.layout.manifest(id))
         return id
+    }
+
+    private static func database(_ name: String, at clock: Timestamp) -> DatabaseRecord {
+        DatabaseRecord(
+            oid: 1, name: name,
+            properties: DatabaseProperties(
+                owner: "postgres", encoding: "UTF8", collate: "C", ctype: "C", localeProvider: "c", locale: nil,
+                icuRules: nil, collationVersion: nil, tablespace: "pg_default", connectionLimit: -1, comment: nil,
+                grants: nil, settings: []),
+            snapshot: SnapshotPoint(clock: clock, lsn: LogSequenceNumber(position: 1), timeline: 1), extensions: [],
+            schemaFingerprint: SHA256.digest(of: [UInt8]().span), format: .custom, artefact: dumpName(name),
+            contentBytes: 0, tables: 0, rows: 0, largeObjects: nil, seconds: 0)
+    }
+
+    private static func dumpName(_ database: String) -> String { "db-\(database).dump.gz" }
+
+    private static func dump(of database: String, _ digest: SHA256Digest) -> Artefact {
+        Artefact(
+            name: dumpName(database), role: .dump, compression: .gzip(level: 1), contentBytes: 0, contentSHA256: digest,
+            volumes: [])
     }
 
     /// Adds what a run that died has left: its mark under `epoch` of the lease, and a stored file.

@@ -84,9 +84,9 @@ package final class FaultyStorage: ForwardingStorage {
         try storage.removeEmptyFolders(under: prefix)
     }
 
-    package func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError) {
+    package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
         try countdown.count(.remove)
-        try storage.removeTemporaryFiles(under: prefix)
+        try storage.removeTemporaryFiles(files)
     }
 }
 

@@ -43,8 +43,8 @@ extension ForwardingStorage {
         try storage.temporaryFiles(under: prefix)
     }
 
-    package func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError) {
-        try storage.removeTemporaryFiles(under: prefix)
+    package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
+        try storage.removeTemporaryFiles(files)
     }
 
     package func freeBytes() throws(BackupError) -> Int64? { try storage.freeBytes() }

@@ -3,8 +3,8 @@ package func eventually(_ condition: () async throws -> Bool) async rethrows -> 
     let deadline = ContinuousClock.now + .seconds(120)
     while ContinuousClock.now < deadline {
         if try await condition() { return true }
-        // A task that was cancelled looks on without a pause.
-        try? await Task.sleep(for: .milliseconds(5))
+        // In a task of its own: in one that was cancelled there would be no pause.
+        await Task { try? await Task.sleep(for: .milliseconds(5)) }.value
     }
     return false
 }

@@ -263,6 +263,7 @@ struct StreamedDump {
         guard !text.isEmpty else { return nil }
         guard text.utf8.count > limit else { return String(text) }
         let end = String(decoding: text.utf8.suffix(limit), as: UTF8.self)
-        return "… " + end.drop { !$0.isNewline }.dropFirst()
+        // From a line's beginning on, if one begins in it.
+        return "… " + (end.firstIndex(where: \.isNewline).map { end[$0...].dropFirst() } ?? end[...])
     }
 }

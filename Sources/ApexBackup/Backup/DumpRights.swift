@@ -56,6 +56,11 @@ struct DumpRights: Sendable {
                 refusals.append("'\(database.name)' has large objects that the role may not read")
                 grants.append(DumpRight.largeObjects.grant(to: role))
             }
+            if found.hasHiddenMappings {
+                warnings.append(
+                    "options of user mappings missing, such as passwords for foreign servers: only a superuser can dump "
+                        + "those of '\(database.name)'")
+            }
             if let tables = found.unloggedTables, facts.inRecovery {
                 warnings.append("data missing: a standby has no rows of unlogged tables: '\(database.name)': \(tables)")
             }
@@ -85,6 +90,8 @@ struct DumpRights: Sendable {
         var guardedTables: String?
         var unloggedTables: String?
         var hasClosedLargeObjects: Bool
+        /// User mappings whose options pg_dump would leave out, and succeed.
+        var hasHiddenMappings: Bool
     }
 
     private func look(into database: String) async throws -> Findings {
@@ -96,7 +103,8 @@ struct DumpRights: Sendable {
         let found = try answer.get()
         return Findings(
             guardedTables: found.value(0, "guarded"), unloggedTables: found.value(0, "unlogged"),
-            hasClosedLargeObjects: found.value(0, "large_objects") == "t")
+            hasClosedLargeObjects: found.value(0, "large_objects") == "t",
+            hasHiddenMappings: found.value(0, "hidden_mappings") == "t")
     }
 
     /// The names of the first tables for which `condition` holds, and how many others there are.
@@ -123,7 +131,14 @@ struct DumpRights: Sendable {
                 WHERE NOT pg_catalog.pg_has_role(m.lomowner, 'USAGE') AND NOT EXISTS (
                     SELECT FROM pg_catalog.aclexplode(m.lomacl) AS a
                     WHERE a.privilege_type = 'SELECT'
-                        AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))) AS large_objects
+                        AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))) AS large_objects,
+            pg_catalog.current_setting('is_superuser') = 'off' AND EXISTS (
+                SELECT FROM pg_catalog.pg_user_mappings AS m JOIN pg_catalog.pg_foreign_server AS s ON s.oid = m.srvid
+                WHERE m.umoptions IS NULL AND NOT (
+                    m.umuser <> 0 AND m.usename = current_user
+                        AND (pg_catalog.pg_has_role(s.srvowner, 'USAGE')
+                            OR pg_catalog.has_server_privilege(s.oid, 'USAGE'))
+                    OR m.umuser = 0 AND pg_catalog.pg_has_role(s.srvowner, 'USAGE'))) AS hidden_mappings
         """
 }
 

@@ -24,12 +24,16 @@ struct DumpSource: Sendable {
             let tools = try await ClientTools.find(
                 forServer: facts.versionNumber, directory: request.bin,
                 searchPath: repository.environment.variables["PATH"] ?? "")
-            let databases = try choose(request.settings, among: try await session.databases())
+            let all = try await session.databases()
+            let databases = try choose(request.settings, among: all)
             let role = try await DumpRight.role(of: session)
             let rights = DumpRights(connection: connection, facts: facts, role: role, databases: databases)
             var warnings = try await rights.check(in: session)
             if request.settings.globals, !facts.canReadRolePasswords {
                 warnings.insert("passwords missing: the role that takes the backup may not read pg_authid", at: 0)
+            }
+            warnings += excludedInVain(request.settings, among: all).map {
+                "'\($0)' is excluded, and the server has no such database that would be dumped"
             }
             await session.close()
             return DumpSource(
@@ -39,6 +43,13 @@ struct DumpSource: Sendable {
             await session.close()
             throw error
         }
+    }
+
+    /// The names that exclude nothing: databases that are gone, or whose names were mistyped.
+    private static func excludedInVain(
+        _ settings: BackupPolicy.LogicalSettings, among all: [DatabaseEntry]
+    ) -> [String] {
+        settings.exclude.filter { name in !all.contains { $0.name == name } }
     }
 
     static let connectTimeout: Duration = .seconds(15)
@@ -80,6 +91,9 @@ extension ConnectionSettings {
         var inherited = ChildCommand.environment(inheritedFrom: variables)
         for name in ["PGPASSFILE", "PGSERVICEFILE"] { inherited[name] = variables[name] }
         inherited.merge(environment) { _, ours in ours }
+        // What the caller sets for sessions of his own must not end a dump, nor translate what it holds.
+        inherited["PGCLIENTENCODING"] = nil
+        inherited["PGOPTIONS"] = optionsWithoutTimeouts
         inherited["PGAPPNAME"] = "apex-backup"
         inherited["LC_ALL"] = "C"
         let target = conninfoWithoutSecrets(database: database)

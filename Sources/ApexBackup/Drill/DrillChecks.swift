@@ -44,7 +44,7 @@ struct DrillChecks: Sendable {
             case .command(let command, _): return try await self.command(command, check)
             }
         } catch let error as CheckImpossible {
-            return CheckAnswer(.notVerified(error.reason))
+            return CheckAnswer(error.outcome)
         } catch is CancellationError {
             throw CancellationError()
         } catch {

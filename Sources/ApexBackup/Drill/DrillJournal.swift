@@ -27,7 +27,7 @@ struct DrillJournal: Sendable {
     var serverFacts: ServerFacts?
     /// What the server said of the settings that isolate it.
     var isolation: [String] = []
-    /// What the restore could not do as it was in the source.
+    /// What the choice of the backup and its restore warned of.
     var remarks: [String] = []
 
     init(id: RunID, clocks: Clocks, events: @escaping @Sendable (BackupEvent) -> Void) {

@@ -99,7 +99,8 @@ package struct DrillRun: Sendable {
     private func perform(
         in directory: String, journal: inout DrillJournal, observation: inout DrillObservation
     ) async throws {
-        let (entry, manifest, tools) = try await journal.measure(.select) { try await select() }
+        let (entry, manifest, tools, remarks) = try await journal.measure(.select) { try await select() }
+        journal.remarks = remarks
         journal.manifest = manifest
         journal.state = entry.state
         journal.backupHost = try? repository.get(RunStart.self, at: repository.layout.runStart(manifest.id))?.host
@@ -119,7 +120,7 @@ package struct DrillRun: Sendable {
         try await check(restored, journal: &journal, observation: &observation)
     }
 
-    private func select() async throws -> (CatalogueEntry, BackupManifest, ClientTools) {
+    private func select() async throws -> (CatalogueEntry, BackupManifest, ClientTools, remarks: [String]) {
         let catalogue = Catalogue(repository)
         let entry =
             switch policy.source.selection {
@@ -128,10 +129,13 @@ package struct DrillRun: Sendable {
             case .id(let id): try catalogue.backup(named: id.text, kind: .logical)
             }
         guard let manifest = entry.manifest else { preconditionFailure("a chosen backup has a manifest") }
+        var remarks: [String] = []
         if case .latest = policy.source.selection, let wider = try catalogue.wider(than: manifest) {
-            environment.warn(
-                "Backup \(wider.id), which is older, was taken of more than the latest one, which is drilled.")
+            remarks.append(
+                "Backup \(wider.id), which is older, was taken of more than the latest one: what only the older one "
+                    + "holds is not drilled.")
         }
+        remarks.forEach(environment.warn)
         let version = manifest.server.versionNumber
         let bin = settings.policy.cluster.bin
         let path = environment.variables["PATH"] ?? ""
@@ -143,7 +147,7 @@ package struct DrillRun: Sendable {
                 reason: "the nearest is \(server.major) in \(server.directory)",
                 remedy: "Install the server package of PostgreSQL \(manifest.server.major).")
         }
-        return (entry, manifest, server)
+        return (entry, manifest, server, remarks)
     }
 
     private func oldest(in catalogue: Catalogue) throws(BackupError) -> CatalogueEntry {
@@ -190,10 +194,11 @@ package struct DrillRun: Sendable {
         journal.serverFacts = prepared.target.facts
         journal.artefacts = prepared.artefacts
         journal.isPartial = prepared.plan.isPartial
+        journal.remarks += prepared.plan.warnings
         let start = journal.elapsed
         do {
             let result = try await restore.run(prepared)
-            journal.remarks = result.warnings
+            journal.remarks += result.warnings.filter { !prepared.plan.warnings.contains($0) }
             journal.add(result.phases, from: start, bytes: prepared.plan.databases.reduce(0) { $0 + $1.contentBytes })
             await prepared.close()
         } catch {

@@ -11,12 +11,13 @@ struct RestoredServer: Sendable {
     let databases: [DatabaseRecord]
     let environment: BackupEnvironment
 
-    /// The database a check runs in: the one it names, else the only one that was restored beside `postgres`.
+    /// The database a check is asked of: the one it names, else the only one that was restored beside `postgres`.
     func database(for check: DrillCheck) throws(CheckImpossible) -> DatabaseRecord {
         let names = databases.map { "'\($0.name)'" }.joined(separator: ", ")
         if let name = check.database {
             guard let found = databases.first(where: { $0.name == name }) else {
-                throw CheckImpossible("the database '\(name)' was not restored; there are \(names)")
+                // A policy that leaves it out of the restore is refused when it is read.
+                throw CheckImpossible(missing: "the backup holds no database '\(name)'; it holds \(names)")
             }
             return found
         }
@@ -58,11 +59,15 @@ struct RestoredServer: Sendable {
     }
 }
 
-/// Why a check could not be asked: nothing is proved by it, neither way.
+/// Why a check could not be asked, and what follows from that.
 struct CheckImpossible: Error {
-    let reason: String
+    let outcome: CheckOutcome
 
-    init(_ reason: String) { self.reason = reason }
+    /// The policy or the host is to blame: nothing is proved, neither way.
+    init(_ reason: String) { outcome = .notVerified(reason) }
+
+    /// What it asks of should have been in the backup.
+    init(missing reason: String) { outcome = .failed(reason) }
 }
 
 /// The answer to a check before it is judged in time.

@@ -14,11 +14,12 @@ enum DrillCheckReader {
         case .amcheck:
             YAMLKeys(["heapallindexed", "database"], later: ["sample": "Leave it out; every index is checked."])
         case .http: YAMLKeys(["url"], later: ["prove": "Leave it out."])
-        case .command: YAMLKeys(["argv", "env"])
+        case .command: YAMLKeys(["argv", "env", "database"])
         }
     }
 
-    static func read(_ value: YAMLValue) throws(BackupError) -> DrillCheck {
+    /// The check in `value`; `restored` are the databases that the drill restores, `nil` for all of the backup.
+    static func read(_ value: YAMLValue, restored: [String]?) throws(BackupError) -> DrillCheck {
         let mapping = try value.mapping(
             YAMLKeys(checkKeys, later: later(in: value)))
         let typeValue = try mapping.required("type")
@@ -31,7 +32,8 @@ enum DrillCheckReader {
         let parameters = try mapping.mappingIfPresent("with", Self.parameters(of: kind))
         var check = DrillCheck(
             id: try identifier(mapping.required("id")), try question(kind, mapping, parameters, at: value),
-            isGating: try mapping["gating"]?.boolean(), database: try parameters?["database"]?.string())
+            isGating: try mapping["gating"]?.boolean(),
+            database: try parameters?["database"].map { value throws(BackupError) in try database(value, restored) })
         if let timeout = mapping["timeout"] { check.timeout = try timeout.duration() }
         return check
     }
@@ -52,6 +54,16 @@ enum DrillCheckReader {
                 "'\(value.path)' can not be '\(text)'", remedy: "Use up to 100 of a-z, A-Z, 0-9, '.', '_' and '-'.")
         }
         return text
+    }
+
+    private static func database(_ value: YAMLValue, _ restored: [String]?) throws(BackupError) -> String {
+        let name = try value.string()
+        guard restored?.contains(name) != false else {
+            throw value.error(
+                "'\(value.path)' can not be '\(name)', which 'source.databases' leaves out",
+                remedy: "Add it to source.databases, or ask a database that is restored.")
+        }
+        return name
     }
 
     private static func question(

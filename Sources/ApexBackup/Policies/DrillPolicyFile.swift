@@ -23,11 +23,12 @@ package enum DrillPolicyFile {
                 ]))
         try root.required("apiVersion").word("apex-backup/v1")
         try root.required("kind").word("DrillPolicy")
+        let source = try root["source"].map { value throws(BackupError) in try self.source(value) } ?? .init()
         var policy = DrillPolicy(
             metadata: try metadata(root.required("metadata")), objectives: try objectives(root.required("objectives")),
-            checks: try checks(root.required("checks")))
+            checks: try checks(root.required("checks"), restored: source.databases))
+        policy.source = source
         if let scenario = root["scenario"] { policy.scenario = try self.scenario(scenario) }
-        if let source = root["source"] { policy.source = try self.source(source) }
         if let target = root["target"] { policy.target = try self.target(target) }
         if let cleanup = try root.mappingIfPresent("cleanup", cleanupKeys) {
             try cleanup["strategy"]?.word("always", later: ["on_success", "hold_on_failure"])
@@ -178,10 +179,10 @@ package enum DrillPolicyFile {
         }
     }
 
-    private static func checks(_ value: YAMLValue) throws(BackupError) -> [DrillCheck] {
+    private static func checks(_ value: YAMLValue, restored: [String]?) throws(BackupError) -> [DrillCheck] {
         var checks: [DrillCheck] = []
         for element in try value.list() {
-            let check = try DrillCheckReader.read(element)
+            let check = try DrillCheckReader.read(element, restored: restored)
             guard !checks.contains(where: { $0.id == check.id }) else {
                 throw element.error("a second check has the id '\(check.id)'", remedy: "Give each an id of its own.")
             }

@@ -68,19 +68,62 @@ package struct EffectivePolicy: Sendable {
         return try ConnectionSettings(parsing: text)
     }
 
-    /// What a failure now would cost beside the policy's objectives, by the backups of what the policy names.
-    package func standing(of entries: [CatalogueEntry]) -> [String] {
-        let scope = BackupManifest.scope(of: policy.logical.summary)
-        let backups = entries.filter { $0.manifest?.scope == scope }
+    /// What a failure now would cost beside the policy's objectives, by the backups of `repository` that hold at least
+    /// what the policy names.
+    package func standing(of entries: [CatalogueEntry], in repository: Repository) -> [String] {
+        var backups: [CatalogueEntry] = []
+        var others: [BackupPolicy.RecoveryObjectives.Uncounted] = []
+        for entry in entries.reversed() {
+            guard let manifest = entry.manifest else { continue }
+            guard let lack = lack(of: manifest, in: repository) else {
+                backups.append(entry)
+                continue
+            }
+            guard entry.failedVerification == nil else { continue }
+            if let index = others.firstIndex(where: { $0.lack == lack }) {
+                others[index].backups.append(entry.id)
+            } else {
+                others.append(.init(lack: lack, backups: [entry.id]))
+            }
+        }
         let undamaged = backups.filter { $0.failedVerification == nil }
         let restores = backups.flatMap(\.facts).filter { $0.kind == .restored && $0.succeeded && $0.partial != true }
-        let standing = policy.objectives.standing(
+        return policy.objectives.standing(
             recoveryPoint: undamaged.compactMap { $0.manifest?.recoveryPoint }.max(),
-            lastRestore: restores.max { $0.at < $1.at }?.seconds.map { .seconds($0) },
+            lastRestore: restores.max { $0.at < $1.at }?.seconds.map { .seconds($0) }, uncounted: others,
             at: environment.clocks.wall())
-        let others = entries.count { $0.manifest != nil } - backups.count
-        guard others > 0 else { return standing }
-        return standing + ["Not counted: \(others) of other databases than the policy names, or with other globals."]
+    }
+
+    /// What a backup lacks of what the policy names; `nil` when it holds at least that.
+    private func lack(of manifest: BackupManifest, in repository: Repository) -> String? {
+        let wanted = policy.logical
+        if manifest.scope == BackupManifest.scope(of: wanted.summary) { return nil }
+        var lacks: [String] = []
+        switch wanted.databases {
+        case .named(let names):
+            do {
+                let held = try Catalogue(repository).databases(of: manifest).databases.map(\.name)
+                let missing = Set(names).subtracting(wanted.exclude).subtracting(held).sorted().map { "'\($0)'" }
+                if let first = missing.first {
+                    lacks.append(
+                        "without the "
+                            + (missing.count == 1 ? "database \(first)" : "databases \(missing.listingFirstThree)"))
+                }
+            } catch {
+                lacks.append("what it holds is not known: \(error.message)")
+            }
+        case .all where manifest.settings["databases"] != "all": lacks.append("taken of chosen databases, not of all")
+        case .all:
+            // What it left out, if the policy names all of that.
+            let excluded = manifest.settings["exclude"] ?? ""
+            var taken = wanted
+            taken.exclude.removeAll { !excluded.contains(quoteLiteral($0)) }
+            if taken.summary["exclude"] != excluded {
+                lacks.append("taken without databases that the policy does not exclude")
+            }
+        }
+        if wanted.globals, manifest.settings["globals"] != "true" { lacks.append("without roles and tablespaces") }
+        return lacks.isEmpty ? nil : lacks.joined(separator: ", ")
     }
 
     /// The place named by `restore.into`, for a restore that names none.

@@ -82,23 +82,29 @@ package struct RepositoryPrune: Sendable {
             let fact = BackupFact(
                 kind: .tombstone, at: repository.environment.clocks.wall(), run: run, reason: expired.reason)
             try repository.record(fact, of: expired.candidate.id)
-            if try yieldsToHold(expired.candidate.id, in: run) { continue }
+            if try mustStay(expired.candidate.id, in: run) { continue }
             result.bytes += try remove(expired.candidate.id)
             result.removed.append(expired.candidate.id)
         }
         for id in plan.unfinished {
             try Task.checkNotCancelled()
-            if try yieldsToHold(id, in: run) { continue }
+            if try mustStay(id, in: run) { continue }
             result.bytes += try remove(id)
             result.removed.append(id)
         }
         for id in plan.leftovers {
             try Task.checkNotCancelled()
-            if let bytes = try await giveUp(id, by: run) {
-                result.givenUp.append(id)
-                result.bytes += bytes
-            } else {
-                result.stillRunning.append(id)
+            do {
+                if let bytes = try await giveUp(id, by: run) {
+                    result.givenUp.append(id)
+                    result.bytes += bytes
+                } else {
+                    result.stillRunning.append(id)
+                }
+            } catch let error as BackupError where error.code == .objectDamaged {
+                repository.environment.warn(
+                    "\(error.message) What run \(id) left stays while it is there: put it back from a copy of the "
+                        + "repository, or, when that run is over, remove it.")
             }
         }
         try tidyUp()
@@ -145,37 +151,6 @@ package struct RepositoryPrune: Sendable {
         }
     }
 
-    /// Takes the tombstone of a backup back if somebody held it at the same time and nothing of it is gone yet.
-    ///
-    /// A hold is recorded and then looks for a tombstone, a tombstone is recorded and then looks for a hold: one of
-    /// them sees the other. The tombstone of another prune that may still run stays: it looked for itself, and may have
-    /// seen no hold.
-    private func yieldsToHold(_ id: RunID, in run: RunID) throws(BackupError) -> Bool {
-        guard let entry = try Catalogue(repository).entry(id), entry.hold != nil,
-            case .committed(let manifest) = entry.content
-        else { return false }
-        for volume in manifest.artefacts.flatMap(\.volumes) {
-            guard let key = repository.layout.volume(volume.name, of: id), try repository.storage.info(key) != nil
-            else { return false }
-        }
-        let facts = repository.layout.facts(id)
-        var remover: RunID?
-        for name in try repository.storage.children(of: facts) where name.contains("-tombstone-") {
-            let key = facts.appending(name)
-            if let other = try repository.get(BackupFact.self, at: key)?.run, other != run,
-                try !RunLog(repository: repository).isOver(other)
-            {
-                remover = other
-            } else {
-                try repository.storage.remove(key)
-            }
-        }
-        repository.environment.warn(
-            remover.map { "Backup \(id) was held while run \($0), which may still run, was to remove it." }
-                ?? "Backup \(id) was held while it was to be removed, and stays.")
-        return true
-    }
-
     /// Runs without a commit, and runs given up of which more is left than the mark that must outlive them for a while.
     private func leftovers(among entries: [CatalogueEntry], now: Timestamp) throws(BackupError) -> [RunID] {
         var found: [RunID] = []
@@ -216,7 +191,9 @@ package struct RepositoryPrune: Sendable {
                 try Catalogue(repository).entry(id)?.manifest != nil
             else { continue }
             try repository.storage.remove(layout.running(id))
-            try repository.storage.removeTemporaryFiles(under: layout.backup(id))
+            // Anybody may be recording a fact of a backup, under no lease.
+            let facts = "\(layout.facts(id))/"
+            try removeTemporaryFiles(of: id) { !$0.text.hasPrefix(facts) }
         }
         let folders = try repository.storage.temporaryFiles(under: layout.backups).map { key in
             String(key.text.dropFirst(layout.backups.text.count + 1).prefix { $0 != "/" })
@@ -226,8 +203,15 @@ package struct RepositoryPrune: Sendable {
             // It has no object yet: only the run that holds the lease may still be about to make one.
             let holder = try Lease.newestHolder(of: .logical, in: repository)
             if holder?.run == id, holder?.isReleased == false { continue }
-            try repository.storage.removeTemporaryFiles(under: layout.backup(id))
+            try removeTemporaryFiles(of: id)
         }
+    }
+
+    private func removeTemporaryFiles(
+        of id: RunID, where isLeft: (ObjectKey) -> Bool = { _ in true }
+    ) throws(BackupError) {
+        let files = try repository.storage.temporaryFiles(under: repository.layout.backup(id))
+        try repository.storage.removeTemporaryFiles(files.filter(isLeft))
     }
 
     /// Removes everything of a backup but its manifest and facts.
@@ -238,7 +222,7 @@ package struct RepositoryPrune: Sendable {
             .map(folder.appending)
         for key in keys { bytes += try repository.storage.info(key)?.size ?? 0 }
         try repository.storage.remove(keys)
-        try repository.storage.removeTemporaryFiles(under: folder)
+        try removeTemporaryFiles(of: id)
         return bytes
     }
 
@@ -273,7 +257,8 @@ package struct RepositoryPrune: Sendable {
     private func removeRecord(_ id: RunID) throws(BackupError) {
         try repository.storage.remove(repository.layout.runEnd(id))
         try repository.storage.remove(repository.layout.runStart(id))
-        try repository.storage.removeTemporaryFiles(under: repository.layout.run(id))
+        try repository.storage.removeTemporaryFiles(
+            repository.storage.temporaryFiles(under: repository.layout.run(id)))
     }
 }
 

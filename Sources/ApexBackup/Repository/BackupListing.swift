@@ -4,7 +4,7 @@ package import BackupModel
 package struct BackupListing: Sendable, Codable {
     package var id: RunID
     package var kind: String
-    /// The ladder's state, or `running`, `aborted` or `unreadable` for what is no backup.
+    /// The ladder's state, or `running`, `interrupted`, `aborted` or `unreadable` for what is no backup.
     package var state: String
     package var recoveryPoint: Timestamp?
     package var startedAt: Timestamp?

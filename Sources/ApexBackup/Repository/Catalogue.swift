@@ -111,6 +111,15 @@ package struct Catalogue: Sendable {
             entry.manifest.map { kind == nil || $0.kind == kind } ?? false
         }
         guard let last = candidates.last else {
+            for entry in all.reversed() {
+                guard case .unreadable(let error) = entry.content else { continue }
+                throw BackupError(
+                    error.code,
+                    "No backup of '\(repository.layout.cluster)' can be read; the newest, \(entry.id): "
+                        + error.message, reason: error.reason,
+                    remedy: "Put its manifest back from a copy of the repository, or restore its dumps by hand, as its "
+                        + "RESTORE.md says.", unchanged: "Nothing was changed.")
+            }
             throw BackupError(
                 .backupMissing,
                 "There is no backup of '\(repository.layout.cluster)' in "
@@ -133,7 +142,7 @@ package struct Catalogue: Sendable {
     /// The newest backup before `manifest` of which more was asked for.
     func wider(than manifest: BackupManifest) throws(BackupError) -> BackupManifest? {
         try backups().last {
-            $0.id < manifest.id && $0.manifest?.kind == manifest.kind
+            $0.id < manifest.id && $0.manifest?.kind == manifest.kind && $0.failedVerification == nil
                 && $0.manifest?.systemIdentifier == manifest.systemIdentifier
                 && $0.manifest.map(manifest.isNarrower) == true
         }?.manifest
@@ -192,7 +201,7 @@ package struct Catalogue: Sendable {
             } else if let name = manifest.artefacts.lazy.compactMap(\.foreignName).first {
                 "it names '\(name)', which is no file of this backup"
             } else if !manifest.hasPossibleNumbers {
-                "its sizes or durations cannot be"
+                "its format, versions, sizes or durations cannot be"
             } else {
                 nil
             }
@@ -218,8 +227,29 @@ package struct Catalogue: Sendable {
         return (facts.sorted { $0.at < $1.at }, unreadable)
     }
 
-    /// The database records of a backup, wherever they are kept.
+    /// The database records of a backup, wherever they are kept, and the artefacts with the dump of each.
     package func databases(of manifest: BackupManifest) throws(BackupError) -> (
+        databases: [DatabaseRecord], artefacts: [Artefact]
+    ) {
+        let (databases, artefacts) = try listedDatabases(of: manifest)
+        let names = Set(artefacts.map(\.name))
+        let problem: String? =
+            if databases.count != manifest.totals.databases {
+                "it lists \(databases.count) databases, and says that it holds \(manifest.totals.databases)"
+            } else if Set(databases.map(\.name)).count < databases.count || names.count < artefacts.count {
+                "it lists a database or a file twice"
+            } else if let lost = databases.first(where: { !names.contains($0.artefact) }) {
+                "it does not list the dump of '\(lost.name)'"
+            } else {
+                nil
+            }
+        guard let problem else { return (databases, artefacts) }
+        throw BackupError(
+            .objectDamaged, "The manifest of backup \(manifest.id) cannot be believed.", reason: problem,
+            remedy: "Use another backup.", unchanged: "Nothing was changed.")
+    }
+
+    private func listedDatabases(of manifest: BackupManifest) throws(BackupError) -> (
         databases: [DatabaseRecord], artefacts: [Artefact]
     ) {
         if let databases = manifest.databases { return (databases, manifest.artefacts) }

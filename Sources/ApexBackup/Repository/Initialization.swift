@@ -73,13 +73,10 @@ package struct Initialization: Sendable {
             """)
         let role = try await DumpRight.role(of: session)
         func lacks(_ right: String) -> Bool { !facts.isSuperuser && rights.value(0, right) != "t" }
-        if !facts.canReadRolePasswords {
-            needs.append(
-                "Role passwords cannot be read: backups will be marked \"passwords missing\". For a complete backup use "
-                    + "a superuser, or: GRANT SELECT ON pg_authid TO \(role);")
-        }
         if lacks("reads_all_data") {
-            needs.append("Tables and sequences of others cannot be read: \(DumpRight.allData.grant(to: role))")
+            needs.append(
+                "Tables, sequences and role passwords cannot be read: \(DumpRight.allData.grant(to: role))"
+                    + (facts.canReadRolePasswords ? "" : " Until then backups are marked \"passwords missing\"."))
         }
         if lacks("bypasses_row_security") {
             needs.append(
@@ -95,7 +92,9 @@ package struct Initialization: Sendable {
             needs.append(
                 "The database '\(database.name)' cannot be read: GRANT CONNECT ON DATABASE \(name) TO \(role);")
         }
-        if !facts.isSuperuser { needs.append("Subscriptions are left out: only a superuser can dump them.") }
+        if !facts.isSuperuser {
+            needs.append("Subscriptions and the options of user mappings are left out: only a superuser can dump them.")
+        }
         return needs
     }
 

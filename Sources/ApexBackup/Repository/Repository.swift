@@ -169,9 +169,12 @@ package func openStorage(_ address: String, creating: Bool) throws(BackupError) 
 
 private func storage(at address: String) throws(BackupError) -> PosixStorage {
     if address.hasPrefix("file://") {
-        guard address.hasPrefix("file:///"), let path = URL(string: address)?.path(percentEncoded: false) else {
+        guard address.hasPrefix("file:///"), !address.contains(/[?#]|%(?![0-9A-Fa-f]{2})/),
+            let path = URL(string: address)?.path(percentEncoded: false), path.hasPrefix("/"), !path.utf8.contains(0)
+        else {
             throw BackupError(
                 .settings, "The repository address '\(address)' names no absolute path.",
+                reason: "it is file:/// and a path; in that, '#', '?' and '%' are written as %23, %3F and %25",
                 remedy: "Write file:/// and the path: file:///var/lib/apex-backup.")
         }
         return PosixStorage(root: path)

@@ -141,17 +141,23 @@ package struct RunLog: Sendable {
         return entry
     }
 
-    /// Whether the run is certainly over, or nothing is known of it any more.
-    func isOver(_ id: RunID) throws(BackupError) -> Bool {
-        guard let start = try repository.get(RunStart.self, at: repository.layout.runStart(id)) else { return true }
-        guard try repository.get(RunEnd.self, at: repository.layout.runEnd(id)) == nil else { return true }
-        return try isGone(start)
+    /// Whether the run is certainly over, or nothing is known of it any more; a record that cannot be read says neither.
+    package func isOver(_ id: RunID) throws(BackupError) -> Bool {
+        do {
+            guard let start = try repository.get(RunStart.self, at: repository.layout.runStart(id)) else { return true }
+            guard try repository.get(RunEnd.self, at: repository.layout.runEnd(id)) == nil else { return true }
+            return try isGone(start)
+        } catch  where error.code == .objectDamaged {
+            return false
+        }
     }
 
     /// Whether a run without an end is certainly over: its process is, or its lease, which another run has taken, or
     /// which, seen from another host, it has given back.
     private func isGone(_ start: RunStart) throws(BackupError) -> Bool {
         if HostFacts.isGone(start.process, on: start.host) { return true }
+        // Another's lease says nothing of a run that waits for it.
+        if HostFacts.isAlive(start.process, on: start.host) { return false }
         guard start.operation == .backup,
             let holder = try Lease.newestHolder(of: start.kind ?? .logical, in: repository)
         else { return false }

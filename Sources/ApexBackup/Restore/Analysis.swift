@@ -1,37 +1,92 @@
+import BackupModel
 import PostgresAccess
 import Synchronization
 
-/// Gathers the planner's statistics of a whole database in several sessions, the largest tables first.
+/// Gathers the planner's statistics in several sessions.
 ///
-/// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not.
+/// What the server refuses to analyse is told and keeps nothing else from being analysed: the data is there without it.
 struct Analysis {
     let target: TargetServer
     let jobs: Int
 
-    func run(in database: String) async throws {
-        let tables = try await target.withSession(in: database) { session in
-            try await session.query(
-                """
-                SELECT format('%I.%I', nspname, relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-                WHERE relkind IN ('r', 'm', 'p') AND NOT relispartition AND relpersistence <> 't' AND NOT relisshared
-                ORDER BY relpages DESC, 1
-                """
-            ).rows.compactMap { $0[0] }
-        }
+    /// Analyses the tables of a whole database, the largest first; returns what to tell of those that were not.
+    ///
+    /// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not. A table
+    /// that has foreign ones below it is left out, and what is local below it is not: nothing here asks other servers.
+    func run(in database: String) async throws -> [String] {
+        let found = try await target.withSession(in: database) { try await $0.query(Self.tables).rows }
+        let foreign = found.filter { $0[1] == "t" }.compactMap { $0[0] }
+        let warnings = try await run(on: found.filter { $0[1] == "f" }.compactMap { $0[0] }, in: database)
+        guard !foreign.isEmpty else { return warnings }
+        let more = foreign.count > 10 ? " and \(foreign.count - 10) more" : ""
+        return warnings + [
+            "no ANALYZE of \(foreign.prefix(10).joined(separator: ", "))\(more), which has foreign tables below it: that "
+                + "would ask their servers; run it by hand"
+        ]
+    }
+
+    private static let tables = """
+        WITH RECURSIVE foreign_below AS (
+            SELECT inhparent AS oid FROM pg_inherits JOIN pg_class f ON f.oid = inhrelid WHERE f.relkind = 'f'
+            UNION SELECT inhparent FROM pg_inherits JOIN foreign_below b ON inhrelid = b.oid)
+        SELECT format('%I.%I', nspname, relname), c.oid IN (SELECT oid FROM foreign_below)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+        WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND NOT relisshared
+            AND (NOT relispartition OR c.oid NOT IN (SELECT oid FROM foreign_below) AND EXISTS (
+                SELECT FROM pg_inherits JOIN foreign_below b ON inhparent = b.oid WHERE inhrelid = c.oid))
+        ORDER BY CASE relkind WHEN 'p' THEN (SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid))
+            ELSE pg_relation_size(c.oid) END DESC NULLS LAST, 1
+        """
+
+    /// Analyses these tables, whose names are quoted as SQL needs them.
+    func run(on tables: [String], in database: String) async throws -> [String] {
         let cursor = Cursor()
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        let failures = try await withThrowingTaskGroup(of: [String].self) { group in
             for _ in 0..<max(1, min(jobs, tables.count)) {
                 group.addTask { [target] in
                     try await target.withSession(in: database) { session in
+                        var failures: [String] = []
                         while true {
                             let index = cursor.next()
-                            guard index < tables.count else { return }
-                            try await session.execute("ANALYZE \(tables[index])")
+                            guard index < tables.count else { return failures }
+                            failures += try await Self.analyze(tables[index], in: session)
                         }
                     }
                 }
             }
-            try await group.waitForAll()
+            return try await group.reduce(into: []) { $0 += $1 }
+        }
+        guard !failures.isEmpty else { return [] }
+        let more = failures.count > 10 ? " and \(failures.count - 10) more" : ""
+        return [
+            "ANALYZE failed for \(failures.prefix(10).joined(separator: ", "))\(more): all data is there, but the planner "
+                + "lacks statistics; mend what the server names, and run ANALYZE by hand"
+        ]
+    }
+
+    /// What failed; partitions are then tried one by one, as the first that fails keeps the server from the others.
+    private static func analyze(_ table: String, in session: PostgresSession) async throws -> [String] {
+        guard let failure = try await failure(of: table, in: session) else { return [] }
+        let partitions = try await session.query(
+            """
+            SELECT format('%I.%I', nspname, relname) FROM pg_partition_tree($1::regclass)
+            JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE isleaf AND level > 0
+            """, [table]
+        ).rows.compactMap { $0[0] }
+        var failures = [failure]
+        for partition in partitions {
+            if let failure = try await self.failure(of: partition, in: session) { failures.append(failure) }
+        }
+        return failures
+    }
+
+    /// The table and the server's words when it refuses; a session that is lost or stopped is an error.
+    private static func failure(of table: String, in session: PostgresSession) async throws -> String? {
+        do {
+            try await session.execute("ANALYZE \(table)")
+            return nil
+        } catch let error as BackupError where error.code == .queryFailed || error.code == .permissionDenied {
+            return "\(table) (\(error.reason ?? error.message))"
         }
     }
 }

@@ -73,6 +73,20 @@ struct ArchiveSelection: Sendable {
                 remedy: "Name it with its schema.", unchanged: "Nothing was changed.")
         }
         chosen.insert(first.dumpID)
+        choosePartitions(of: first.dumpID)
+    }
+
+    /// The rows of a partitioned table are in its partitions, which `TABLE ATTACH` entries of their names join to it.
+    private mutating func choosePartitions(of table: Int) {
+        let attached = entries.filter { $0.kind == "TABLE ATTACH" && $0.dependencies.contains(table) }
+        for partition in entries where Self.relations.contains(partition.kind) && partition.dumpID != table {
+            let isAttached = attached.contains {
+                $0.namespace == partition.namespace && $0.name == partition.name
+                    && $0.dependencies.contains(partition.dumpID)
+            }
+            guard isAttached, chosen.insert(partition.dumpID).inserted else { continue }
+            choosePartitions(of: partition.dumpID)
+        }
     }
 
     private static func unknown(_ what: String, _ name: String) -> BackupError {

@@ -17,7 +17,7 @@ struct DatabaseRestore {
     /// Restores into a database of its own, proves it, and only then gives it the name that was asked for.
     func run(_ phases: inout PhaseLog) async throws -> (database: RestoreResult.Database, warnings: [String]) {
         let record = try source()
-        guard database.action != .addTables else { return (try await addTables(of: record, &phases), []) }
+        guard database.action != .addTables else { return try await addTables(of: record, &phases) }
         let working = WorkingName.make(for: database.target, environment: repository.environment)
         var warnings: [String] = []
         var result: RestoreResult.Database
@@ -28,7 +28,7 @@ struct DatabaseRestore {
                     tablespace: restore.request.tablespace ?? record.properties.tablespace)
             }
             try await load(record, into: working, &phases)
-            try await phases.measure("analyze") {
+            warnings += try await phases.measure("analyze") {
                 try await Analysis(target: target, jobs: restore.request.jobs ?? HostFacts.processorCount).run(
                     in: working)
             }
@@ -66,7 +66,9 @@ struct DatabaseRestore {
         return record
     }
 
-    private func addTables(of record: DatabaseRecord, _ phases: inout PhaseLog) async throws -> RestoreResult.Database {
+    private func addTables(
+        of record: DatabaseRecord, _ phases: inout PhaseLog
+    ) async throws -> (database: RestoreResult.Database, warnings: [String]) {
         do {
             try await load(record, into: database.target, &phases)
         } catch {
@@ -76,8 +78,13 @@ struct DatabaseRestore {
         }
         do {
             let tables = try countedTables(of: record)
-            try await phases.measure("analyze") { try await analyze(tables ?? []) }
-            return try await phases.measure("compare") { try await compareCounts(of: tables, in: database.target) }
+            let warnings = try await phases.measure("analyze") {
+                try await Analysis(target: target, jobs: 1).run(on: Self.names(of: tables ?? []), in: database.target)
+            }
+            let result = try await phases.measure("compare") {
+                try await compareCounts(of: tables, in: database.target)
+            }
+            return (result, warnings)
         } catch {
             var error = RunLog.describe(error)
             error.unchanged =
@@ -122,7 +129,9 @@ struct DatabaseRestore {
                 try await program.pgRestorePart(name, list: spool.path, options, from: feed)
             }
         case (.custom, .spooled):
-            try await phases.measure("fetch") { try spool.fillWithArchive(feed) }
+            try await phases.measure("fetch") {
+                try stored.withDamageFirst { () throws(BackupError) in try spool.fillWithArchive(feed) }
+            }
             try await phases.measure("restore") {
                 try await program.pgRestore(name, options, file: spool.path, jobs: database.jobs)
             }
@@ -136,12 +145,9 @@ struct DatabaseRestore {
         return selection?.tables(among: lines) ?? lines.filter { $0.table != nil }
     }
 
-    private func analyze(_ tables: [TableLine]) async throws {
-        try await target.withSession(in: database.target) { session in
-            for line in tables {
-                guard let table = line.table else { continue }
-                try await session.execute("ANALYZE \(quoteIdentifier(line.schema)).\(quoteIdentifier(table))")
-            }
+    private static func names(of tables: [TableLine]) -> [String] {
+        tables.compactMap { line in
+            line.table.map { "\(quoteIdentifier(line.schema)).\(quoteIdentifier($0))" }
         }
     }
 

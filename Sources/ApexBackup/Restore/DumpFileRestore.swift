@@ -107,6 +107,7 @@ package struct DumpFileRestore: Sendable {
                     plan, into: working,
                     with: DumpProgram(tools: tools, connection: connection, environment: environment))
                 try await Analysis(target: target, jobs: jobs ?? HostFacts.processorCount).run(in: working)
+                    .forEach(environment.warn)
                 try await target.rename(working, to: plan.database)
             } catch {
                 var error = RunLog.describe(error)
@@ -129,20 +130,32 @@ package struct DumpFileRestore: Sendable {
             }
         case .plain:
             try await program.psql(name) { sink throws(BackupError) in
-                try readContent(plan.compression, into: TeeSink(InspectingSink(RowInspector(.plain)), sink))
+                try readContent(plan.compression, into: TeeSink(InspectingSink(DumpFileInspector(path: path)), sink))
             }
         }
     }
 
     private func compression() throws(BackupError) -> Compression {
-        let file = try OpenFile(reading: path)
-        let head = try file.read(at: 0, count: 4)
+        let head = try OpenFile(reading: path).read(at: 0, count: 8)
         if head.starts(with: [0x1F, 0x8B]) { return .gzip(level: 1) }
-        return head == [0x28, 0xB5, 0x2F, 0xFD] ? .zstd(level: 1) : .none
+        if head.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) { return .zstd(level: 1) }
+        let others: [(magic: [UInt8], name: String, remedy: String)] = [
+            (Array("BZh".utf8), "compressed with bzip2", "Unpack it with bunzip2 first."),
+            ([0xFD] + Array("7zXZ".utf8), "compressed with xz", "Unpack it with unxz first."),
+            ([0x04, 0x22, 0x4D, 0x18], "compressed with lz4", "Unpack it with lz4 first."),
+            (Array("PK".utf8), "a zip archive", "Unpack it with unzip first."),
+            (Array("toc.dat".utf8), "a dump in the tar format", "Restore it with pg_restore."),
+        ]
+        guard let other = others.first(where: { head.starts(with: $0.magic) }) else { return .none }
+        throw BackupError(
+            .usage, "'\(path)' is \(other.name), which is not read here.",
+            reason: "plain SQL and the custom format are read, both also in gzip or zstd", remedy: other.remedy,
+            unchanged: "Nothing was changed.")
     }
 
+    /// Judges the file by its first megabyte.
     private func format(_ compression: Compression) throws(BackupError) -> DumpFormat {
-        let start = PrefixSink(5)
+        let start = PrefixSink(1 << 20)
         let decompressor = try makeDecompressor(compression, into: start)
         let file = try OpenFile(reading: path)
         let head = try file.read(at: 0, count: 1 << 20)
@@ -152,16 +165,24 @@ package struct DumpFileRestore: Sendable {
         } catch {
             // The beginning of a larger file is cut off; the whole is checked when it is loaded.
         }
-        return start.bytes == Array("PGDMP".utf8) ? .custom : .plain
+        if start.bytes.starts(with: Array("PGDMP".utf8)) { return .custom }
+        try DumpFileInspector(path: path).inspect(start.bytes.span)
+        return .plain
     }
 
     private func readContent(_ compression: Compression, into sink: any ByteSink) throws(BackupError) {
         let decompressor = try makeDecompressor(compression, into: sink)
-        try OpenFile(reading: path).forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in
-            try Task.checkNotCancelled()
-            try decompressor.write(chunk)
+        do throws(BackupError) {
+            try OpenFile(reading: path).forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in
+                try Task.checkNotCancelled()
+                try decompressor.write(chunk)
+            }
+            try decompressor.finish()
+        } catch  where error.code == .objectDamaged {
+            throw BackupError(
+                error.code, "'\(path)' is damaged or was cut off.", reason: error.message,
+                remedy: "Use another copy of the file, or another backup.")
         }
-        try decompressor.finish()
     }
 }
 
@@ -177,4 +198,42 @@ private final class PrefixSink: ByteSink {
     }
 
     func finish() throws(BackupError) {}
+}
+
+/// Demands of a script that it is the whole dump of one database, and of nothing else.
+///
+/// What is refused here was not handed to the server: a statement is known before its end.
+private final class DumpFileInspector: StreamInspector {
+    private var counter = PlainRowCounter()
+    private var passed: Int64 = 0
+    private let path: String
+
+    init(path: String) { self.path = path }
+
+    func inspect(_ bytes: Span<UInt8>) throws(BackupError) {
+        for index in bytes.indices where bytes[index] == 0 {
+            throw BackupError(
+                .objectDamaged, "'\(path)' is damaged.",
+                reason: "it holds a zero byte (number \(passed + Int64(index))), where psql would end the line unseen",
+                remedy: "Use another copy of the file, or another backup.", unchanged: "Nothing was changed.")
+        }
+        passed += Int64(bytes.count)
+        counter.consume(bytes)
+        guard let statement = counter.serverWideStatement else { return }
+        throw BackupError(
+            .usage, "'\(path)' is not the dump of one database alone: it holds '\(statement)'.",
+            reason: "that would act on other databases, on roles or on the server",
+            remedy:
+                "Of 'pg_dump --create', take the lines up to the last '\\connect' out; of 'pg_dumpall', take the part "
+                + "of one database, or load the file with psql into a server of its own.",
+            unchanged: "Nothing was changed.")
+    }
+
+    func finish() throws(BackupError) {
+        do throws(BackupError) { _ = try counter.finish() } catch {
+            throw BackupError(
+                error.code, "'\(path)' does not hold a whole dump.", reason: error.reason,
+                remedy: "Use another copy of the file, or another backup.")
+        }
+    }
 }

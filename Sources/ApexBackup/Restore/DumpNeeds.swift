@@ -12,16 +12,28 @@ extension StoredArtefact {
     func needs(of chosen: Set<Int32>?) throws(BackupError) -> DumpNeeds {
         let sink = ContentsSink(ArchiveContentsReader(noting: chosen))
         do {
-            try readContent(for: .restore, into: sink)
-        } catch  where sink.isComplete || sink.failure != nil {
-            // The end of the table of contents ends the reading, and what the reader cannot understand does.
+            try withDamageFirst { () throws(BackupError) in try readContent(for: .restore, into: sink) }
+        } catch  where sink.isComplete {
+            // The end of the table of contents ends the reading.
+        } catch  where error == sink.failure {
+            throw notUnderstood(error.code, [error.message, error.reason].compactMap(\.self).joined(separator: " "))
         }
-        guard sink.isComplete else {
-            throw BackupError(
-                .objectDamaged, "The table of contents of '\(artefact.name)' of backup \(backup) cannot be read.",
-                reason: sink.failure?.reason ?? "it is not whole", remedy: "Use another backup ('apex-backup list').")
-        }
+        guard sink.isComplete else { throw notUnderstood(.dumpIncomplete, "it is not whole") }
         return DumpNeeds(owners: sink.contents.owners, tablespaces: sink.contents.tablespaces)
+    }
+
+    private func notUnderstood(_ code: ErrorCode, _ reason: String) -> BackupError {
+        BackupError(
+            code, "The table of contents of '\(artefact.name)' of backup \(backup) is not understood.", reason: reason,
+            remedy: "Use a newer apex-backup, restore it as its RESTORE.md says, or use another backup.")
+    }
+
+    /// Runs `body`, which reads the content as an archive: that it is none is told only if it is what was captured.
+    func withDamageFirst(_ body: () throws(BackupError) -> Void) throws(BackupError) {
+        do { try body() } catch  where error.code == .dumpIncomplete || error.code == .toolFailed {
+            try readContent(into: DiscardSink())
+            throw error
+        }
     }
 }
 

@@ -46,7 +46,8 @@ struct DumpProgram {
         let isRestricted = RestrictedScriptSink.isKnown(toPsql: tools.tools["psql"] ?? "")
         let token = (0..<8).map { _ in environment.makeRunID().text.suffix(4) }.joined()
         try await load(command) { sink throws(BackupError) in
-            try feed(isRestricted ? RestrictedScriptSink(token: token, into: sink) : sink)
+            let whole = EndCheckSink(into: sink)
+            try feed(isRestricted ? RestrictedScriptSink(token: token, into: whole) : whole)
         }
     }
 
@@ -97,6 +98,28 @@ func withoutStatements(_ words: String) -> String {
         if !isStatement { kept.append(line) }
     }
     return kept.joined(separator: "\n")
+}
+
+/// Lets a script fail that leaves a transaction open: at its end psql would undo that, and succeed.
+private final class EndCheckSink: ByteSink {
+    /// In a transaction of its own a statement begins when that does.
+    private static let check = """
+
+        DO $$ BEGIN IF pg_catalog.now() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
+            RAISE 'the script leaves a transaction open, whose work would be undone';
+        END IF; END $$;
+
+        """
+    private let next: any ByteSink
+
+    init(into next: any ByteSink) { self.next = next }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) { try next.write(bytes) }
+
+    func finish() throws(BackupError) {
+        try next.write(Array(Self.check.utf8).span)
+        try next.finish()
+    }
 }
 
 /// Remembers that its reader wanted no more.

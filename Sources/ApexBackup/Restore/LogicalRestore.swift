@@ -61,7 +61,7 @@ package struct LogicalRestore: Sendable {
     }
 
     private func planned(_ entry: CatalogueEntry) async throws -> Prepared {
-        Spool.sweep(request.spoolDirectory, host: repository.environment.host)
+        Spool.sweep(request.spoolDirectory, environment: repository.environment)
         guard let manifest = entry.manifest, manifest.kind == .logical else {
             throw BackupError(
                 .usage, "Backup \(entry.id) holds a data directory; a connection URL takes dumps.",

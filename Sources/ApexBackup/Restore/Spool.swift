@@ -1,29 +1,45 @@
 import BackupModel
 import BackupStorage
 import FoundationEssentials
+import PostgresAccess
+import Synchronization
 
 /// A temporary file of a restore, readable by its owner alone.
 ///
-/// Its name says which process it belongs to, so that the next restore can remove what a killed one has left.
-struct Spool {
+/// Its name says which host made it, and it is locked while it is in use, so that the next restore can remove what a
+/// killed one has left.
+final class Spool: Sendable {
     let path: String
 
-    private static let mark = "apex-backup-spool"
+    private static let prefix = "apex-backup-spool-"
     private let environment: BackupEnvironment
+    private let lock = Mutex<OwnershipLock?>(nil)
 
     init(directory: String, environment: BackupEnvironment) {
         self.environment = environment
-        let process = environment.process
-        path =
-            "\(directory)/\(Self.mark)-\(environment.host)-\(process.namespace ?? 0)-\(process.pid)-\(process.startTicks)-"
-            + "\(environment.makeRunID())"
+        path = "\(directory)/\(Self.prefix)\(environment.host)-\(environment.makeRunID())"
+    }
+
+    private func make() throws(BackupError) -> OpenFile {
+        while true {
+            let file = try OpenFile(creating: path)
+            do throws(BackupError) {
+                // Another restore may have removed it, as nobody held it yet.
+                guard let own = try OwnershipLock.own(path) else { continue }
+                lock.withLock { $0 = own }
+            } catch {
+                _ = try? FileManager.default.removeItem(atPath: path)
+                throw error
+            }
+            return file
+        }
     }
 
     /// Fills it with what `body` writes and finishes; another thread writes, so that whoever makes the bytes need not
     /// wait for the disk.
     func fill(_ body: (any ByteSink) throws(BackupError) -> Void) throws(BackupError) {
         do {
-            try body(HandoffSink(into: FileSink(try OpenFile(creating: path), ending: .close), chunkSize: 1 << 20))
+            try body(HandoffSink(into: FileSink(try make(), ending: .close), chunkSize: 1 << 20))
         } catch  where error.code == .repositoryFull {
             throw BackupError(
                 .storageFailed, "There is no room left for temporary files beside '\(path)'.", reason: error.reason,
@@ -61,25 +77,45 @@ struct Spool {
     }
 
     func remove() {
+        guard let own = lock.withLock({ $0.take() }) else { return }
+        defer { withExtendedLifetime(own) {} }
         do { try FileManager.default.removeItem(atPath: path) } catch {
             guard HostFacts.exists(path) else { return }
             environment.warn("The temporary file '\(path)' could not be removed: remove it by hand. It holds data.")
         }
     }
 
-    /// Removes the files of this host's processes that are gone.
-    static func sweep(_ directory: String, host: String) {
+    /// Removes what restores of this host that were killed have left, and tells of what it cannot judge.
+    static func sweep(_ directory: String, environment: BackupEnvironment) {
         let names: [String]
         do { names = try FileManager.default.contentsOfDirectory(atPath: directory) } catch { return }
-        for name in names where name.hasPrefix("\(mark)-\(host)-") {
-            let parts = name.dropFirst(mark.count + host.count + 2).split(separator: "-")
-            guard parts.count == 5, let namespace = UInt64(parts[0]), let pid = Int32(parts[1]),
-                let ticks = UInt64(parts[2]), RunID(parsing: "\(parts[3])-\(parts[4])") != nil,
-                HostFacts.isGone(
-                    ProcessIdentity(pid: pid, startTicks: ticks, boot: HostFacts.boot, namespace: namespace), on: host)
-            else { continue }
-            do { try FileManager.default.removeItem(atPath: "\(directory)/\(name)") } catch { continue }
+        for name in names.sorted() {
+            guard let host = host(of: name) else { continue }
+            let path = "\(directory)/\(name)"
+            var reason = "the host '\(host)' made it"
+            if host == environment.host {
+                do {
+                    guard let lock = try OwnershipLock.takeOver(path) else { continue }
+                    defer { withExtendedLifetime(lock) {} }
+                    try FileManager.default.removeItem(atPath: path)
+                    continue
+                } catch {
+                    let known = RunLog.describe(error)
+                    reason = known.reason ?? known.message
+                }
+            }
+            environment.warn(
+                "A restore that was killed may have left '\(path)', and whether one uses it cannot be told from here "
+                    + "(\(reason)). If none does, remove it by hand: it holds data.")
         }
+    }
+
+    /// The host of the restore that may have made a file of this name.
+    private static func host(of name: String) -> Substring? {
+        let parts = name.split(separator: "-")
+        guard name.hasPrefix(prefix), parts.count > 5, RunID(parsing: parts.suffix(2).joined(separator: "-")) != nil
+        else { return nil }
+        return name.dropFirst(prefix.count).dropLast(parts.suffix(2).reduce(2) { $0 + $1.count })
     }
 }
 

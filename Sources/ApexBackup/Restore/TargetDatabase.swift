@@ -52,6 +52,7 @@ extension TargetServer {
     /// Drops a half-restored database and says what became of it.
     func discard(_ working: String) async -> String {
         do {
+            guard try await exists(working) else { return "No database was made." }
             try await drop(working)
             return "The half-restored database '\(working)' was dropped."
         } catch {

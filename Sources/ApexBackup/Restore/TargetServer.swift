@@ -20,8 +20,22 @@ struct TargetServer: Sendable {
     static func open(
         _ connection: ConnectionSettings, replacing names: Set<String>, clocks: Clocks
     ) async throws -> TargetServer {
+        if let name = names.first(where: { $0.utf8.count > 63 }) {
+            throw BackupError(
+                .usage, "The name '\(name)' is too long for a database.",
+                reason: "it has \(name.utf8.count) bytes, and PostgreSQL cuts names at 63: it would be another one",
+                remedy: "Give a shorter name.", unchanged: "Nothing was changed.")
+        }
         let session = try await maintenanceSession(connection, avoiding: names)
         do {
+            for name in names.sorted() {
+                let found = try await session.query("SELECT datistemplate FROM pg_database WHERE datname = $1", [name])
+                guard found.firstValue == "t" else { continue }
+                throw BackupError(
+                    .targetUnsuitable, "'\(name)' is a template: new databases are copies of it.",
+                    remedy: "Give another name; into a template nothing is restored.",
+                    unchanged: "Nothing was changed.")
+            }
             let facts = try await session.serverFacts()
             let user = try await session.query("SELECT current_user").firstValue ?? ""
             guard !facts.inRecovery else {
@@ -37,25 +51,29 @@ struct TargetServer: Sendable {
         }
     }
 
+    /// A session for statements on whole databases, none of which may wait long: while one does, others cannot connect.
     private static func maintenanceSession(
         _ connection: ConnectionSettings, avoiding names: Set<String>
     ) async throws -> PostgresSession {
+        let locks = "SET lock_timeout = '30s'"
         do {
             guard !names.contains("postgres") else {
                 throw BackupError(.serverRefused, "'postgres' is to be replaced.", remedy: "Use template1.")
             }
-            return try await connect(connection.with(database: "postgres"))
+            return try await connect(connection.with(database: "postgres"), setting: locks)
         } catch let error as BackupError where error.code == .serverRefused || error.code == .permissionDenied {
-            return try await connect(connection.with(database: "template1"))
+            return try await connect(connection.with(database: "template1"), setting: locks)
         }
     }
 
-    private static func connect(_ connection: ConnectionSettings) async throws -> PostgresSession {
+    private static func connect(
+        _ connection: ConnectionSettings, setting statement: String = ""
+    ) async throws -> PostgresSession {
         let session = try await PostgresSession.connect(
             connection, applicationName: "apex-backup restore", timeout: DumpSource.connectTimeout)
         do {
             // What a database or role sets could put objects of its own before PostgreSQL's.
-            try await session.execute("SET search_path = ''")
+            try await session.execute("SET search_path = ''; \(statement)")
             return session
         } catch {
             await session.close()

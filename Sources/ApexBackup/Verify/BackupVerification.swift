@@ -172,6 +172,8 @@ package struct BackupVerification: Sendable {
             let input = child.takeInput(of: command)
             try stored.readContent(into: TeeSink(input, InspectingSink(RowInspector(.custom))))
         }
+        // What is not understood here says nothing of what the program found.
+        if !read.childStoppedReading { _ = try read.body.get() }
         do {
             try read.value(of: command)
         } catch let error as BackupError where error.code == .toolFailed {
@@ -187,9 +189,10 @@ package struct BackupVerification: Sendable {
 extension Repository {
     /// Records that `run` found the backup damaged, as a verification would have: an earlier one counts no more.
     ///
-    /// What is known of it already is not recorded again. An error that says nothing of the stored bytes is none.
+    /// What is known of it already is not recorded again. Only what is missing or has other bytes than were stored is
+    /// damaged; that a restore does not understand what was captured proves nothing, as `verify --level deep` may.
     func recordDamage(_ error: BackupError, of id: RunID, foundBy run: RunID) {
-        guard BackupVerification.findings.contains(error.code) else { return }
+        guard error.code == .objectDamaged || error.code == .objectMissing else { return }
         do {
             guard try Catalogue(self).entry(id)?.failedVerification == nil else { return }
             try record(

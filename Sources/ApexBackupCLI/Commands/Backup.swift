@@ -61,6 +61,7 @@ struct Backup: OperatorCommand {
         let settings = try common.settings(console, url: url)
         let repository = try settings.repository()
         let manifest = try await take(settings, into: repository)
+        console.hasDone("Backup \(manifest.id) is committed.")
         if !console.isJSON { console.print(BackupText.summary(manifest)) }
         do {
             let pruned = try await pruneAfterwards(settings, in: repository)

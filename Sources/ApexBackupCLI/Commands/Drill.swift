@@ -41,6 +41,7 @@ struct DrillRunCommand: OperatorCommand {
     func execute(on console: Console) async throws -> Int32 {
         let (policy, digest) = try DrillPolicyText.read(file)
         let outcome = try await DrillRun.run(policy, digest: digest, settings: try common.settings(console))
+        console.hasDone("Drill \(outcome.report.id) ended with \(outcome.verdict.headline).")
         if console.isJSON {
             console.print(json: outcome.report)
         } else {

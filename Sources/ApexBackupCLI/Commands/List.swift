@@ -34,16 +34,21 @@ struct List: OperatorCommand {
             return 0
         }
         let entries = try Catalogue(repository).entries()
-        let listings = entries.filter { entry in
+        let log = RunLog(repository: repository)
+        let listings = try entries.filter { entry in
             if all || entry.manifest != nil { return true }
             if case .unreadable = entry.content { return true }
             return false
-        }.map(BackupListing.init)
+        }.map { entry in
+            var listing = BackupListing(entry)
+            if case .running = entry.content, try log.isOver(entry.id) { listing.state = "interrupted" }
+            return listing
+        }
         if console.isJSON {
             console.print(json: listings)
         } else {
             console.print(BackupText.table(listings))
-            for line in settings.standing(of: entries) { console.show(.note(line)) }
+            for line in settings.standing(of: entries, in: repository) { console.show(.note(line)) }
         }
         return 0
     }
@@ -75,7 +80,7 @@ struct Show: OperatorCommand {
         if console.isJSON {
             console.print(json: Document(backup: listing, manifest: entry.manifest, facts: entry.facts))
         } else {
-            console.print(BackupText.details(listing, manifest: entry.manifest, databases: databases))
+            console.print(BackupText.details(listing, of: entry, databases: databases))
         }
         return 0
     }

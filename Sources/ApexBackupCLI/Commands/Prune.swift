@@ -153,6 +153,10 @@ struct Hold: OperatorCommand {
     @Argument(help: "The backup's name, or latest.")
     var backup: String
 
+    func validate() throws {
+        if reason.allSatisfy(\.isWhitespace) { throw ValidationError("--reason says nothing: say why, for others.") }
+    }
+
     func execute(on console: Console) async throws -> Int32 {
         try record(.hold, reason: reason, backup: backup, common: common, console: console)
     }

@@ -92,6 +92,8 @@ struct Restore: OperatorCommand {
             if !console.isJSON { Console.writeError(RestoreText.plan(plan)) }
             try confirmReplacement(in: plan, console: console)
         }
+        let names = result.databases.map { "'\($0.name)'" }.joined(separator: ", ")
+        console.hasDone("Restored from \(result.plan.backup): \(names).")
         if console.isJSON { console.print(json: result) } else { console.print(RestoreText.result(result)) }
         return 0
     }
@@ -130,6 +132,7 @@ struct Restore: OperatorCommand {
         }
         if !console.isJSON { Console.writeError(RestoreText.filePlan(plan)) }
         let seconds = try await restore.run(plan)
+        console.hasDone("Restored from \(plan.file): '\(plan.database)'.")
         if console.isJSON {
             console.print(json: FileRestoreDocument(plan: plan, seconds: seconds))
         } else {

@@ -36,10 +36,10 @@ enum BackupText {
         return notes.joined(separator: "; ")
     }
 
-    static func details(_ item: BackupListing, manifest: BackupManifest?, databases: [DatabaseRecord]) -> String {
-        var lines = [
-            "Backup          \(item.id)", "Kind            \(item.kind)", "State           \(item.state)",
-        ]
+    static func details(_ item: BackupListing, of entry: CatalogueEntry, databases: [DatabaseRecord]) -> String {
+        let manifest = entry.manifest
+        let state = item.state + (entry.failedVerification == nil ? "" : ", DAMAGED: see the warning below")
+        var lines = ["Backup          \(item.id)", "Kind            \(item.kind)", "State           \(state)"]
         func add(_ name: String, _ value: String?) {
             guard let value else { return }
             lines.append(name + String(repeating: " ", count: max(1, 16 - name.count)) + onOneLine(value))
@@ -54,9 +54,9 @@ enum BackupText {
             "Server",
             item.serverVersion.map { "\(server)PostgreSQL \($0), system identifier \(item.systemIdentifier ?? "-")" })
         add("Tools", manifest?.tools.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
-        add("Verified", item.verifiedAt?.readable ?? "never")
-        add("Restored", item.restoredAt?.readable ?? "never")
-        add("Drilled", item.drilledAt?.readable ?? "never")
+        add("Verified", proof(.verified, of: entry))
+        add("Restored", proof(.restored, of: entry))
+        add("Drilled", proof(.drilled, of: entry))
         add("Held", item.held)
         for warning in item.warnings { add("Warning", warning) }
         for database in databases {
@@ -73,6 +73,13 @@ enum BackupText {
                 "\(artefact.name): \(formatBytes(artefact.storedBytes)), content SHA-256 \(artefact.contentSHA256)")
         }
         return lines.joined(separator: "\n")
+    }
+
+    /// When the backup was last proved in this way, and by what or of what.
+    private static func proof(_ kind: BackupFact.Kind, of entry: CatalogueEntry) -> String {
+        guard let fact = entry.last(kind) else { return "never" }
+        let remarks = [fact.level, fact.partial == true ? "of a part" : nil].compactMap { $0 }
+        return fact.at.readable + (remarks.isEmpty ? "" : " (\(remarks.joined(separator: ", ")))")
     }
 
     static func runs(_ entries: [RunLog.Entry]) -> String {

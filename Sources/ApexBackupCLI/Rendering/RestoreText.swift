@@ -3,6 +3,9 @@ import BackupModel
 
 /// Restore plans and results as people read them.
 enum RestoreText {
+    /// More would bury what matters: beside its source, a target has nearly all globals.
+    private static let shownGlobals = 4
+
     static func plan(_ plan: RestorePlan) -> String {
         var lines = [
             "Plan: restore backup \(plan.backup) into \(onOneLine(plan.target))",
@@ -26,7 +29,10 @@ enum RestoreText {
         if !plan.rolesToCreate.isEmpty {
             lines.append("  roles to create \(onOneLine(plan.rolesToCreate.joined(separator: ", ")))")
         }
-        lines += plan.skippedGlobals.map { "  not taken over  \(onOneLine($0))" }
+        lines += plan.skippedGlobals.prefix(shownGlobals).map { "  not taken over  \(onOneLine($0))" }
+        if plan.skippedGlobals.count > shownGlobals {
+            lines.append("  not taken over  and \(plan.skippedGlobals.count - shownGlobals) others, see --json")
+        }
         lines += plan.mappedTablespaces.map {
             "  tablespace      what was in '\(onOneLine($0.source))' goes into '\(onOneLine($0.target))'"
         }
@@ -41,7 +47,7 @@ enum RestoreText {
                 + (plan.estimatedSeconds.map {
                     "about \(DurationText.format(.seconds($0))), judged by the last restore"
                 }
-                    ?? "unknown: no restore of this cluster was recorded yet"))
+                    ?? "unknown: no restore of a whole backup of this cluster was recorded yet"))
         lines += plan.warnings.map { "  warning         \(onOneLine($0))" }
         return lines.joined(separator: "\n")
     }

@@ -10,7 +10,8 @@ package struct DrillCheck: Sendable, Hashable {
     package var isGating: Bool
     /// The longest time it may take; without an answer by then it has failed, as the policy expects one in time.
     package var timeout: Duration
-    /// The database it is asked in; `nil` means every restored one, and for a statement the one that is not `postgres`.
+    /// The database it is asked of; `nil` means every restored one, and for a statement or a program the one that is
+    /// not `postgres`.
     package var database: String?
 
     /// The time a check may take unless its policy says otherwise.

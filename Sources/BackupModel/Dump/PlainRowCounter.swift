@@ -5,11 +5,17 @@
 package struct PlainRowCounter: Sendable {
     private var lexer = SQLLexer()
     private var statement = CopyStatement()
+    private var serverWide = ServerWideStatement()
     private var place = Place.statements
     private var tables: [TableRowCount] = []
     private var trailer = DumpTrailer()
 
     package init() {}
+
+    /// The first statement that acts beyond one database, such as `DROP DATABASE`; `nil` in a dump of one alone.
+    ///
+    /// It is known before the end of that statement was taken.
+    package var serverWideStatement: String? { serverWide.found }
 
     /// Takes the next bytes of the dump.
     package mutating func consume(_ bytes: Span<UInt8>) {
@@ -59,6 +65,7 @@ extension PlainRowCounter {
 
     private mutating func readStatements(_ bytes: Span<UInt8>, _ position: inout Int) {
         while let token = lexer.next(in: bytes, from: &position) {
+            serverWide.note(token, lexer.text)
             guard let table = statement.note(token, lexer.text) else { continue }
             tables.append(TableRowCount(schema: table.schema, table: table.name))
             place = .endOfLine

@@ -35,7 +35,9 @@ public struct BackupError: Error, Sendable, Hashable, Codable {
 extension BackupError: CustomStringConvertible {
     /// The error as an operator reads it, over several lines.
     public var description: String {
-        var lines = [message, "  why:  \(reason.map { "\($0) " } ?? "")(\(code.rawValue))", "  do:   \(remedy)"]
+        let kind = "(\(code.rawValue))"
+        var lines = reason.map { [message, "  why:  \($0) \(kind)"] } ?? ["\(message) \(kind)"]
+        lines.append("  do:   \(remedy)")
         if let unchanged { lines.append("  kept: \(unchanged)") }
         return lines.joined(separator: "\n")
     }

@@ -96,7 +96,8 @@ public struct BackupManifest: Sendable, Hashable, Codable {
     /// Whether its sizes and durations can be true: computing with them cannot overflow.
     package var hasPossibleNumbers: Bool {
         let counts: Range<Int64> = 0..<1 << 60
-        return artefacts.count < 1 << 12 && artefacts.allSatisfy(\.hasPossibleNumbers)
+        return (1...Self.currentFormat).contains(format) && (10_000..<10_000_000).contains(server.versionNumber)
+            && artefacts.count < 1 << 12 && artefacts.allSatisfy(\.hasPossibleNumbers)
             && [totals.contentBytes, totals.storedBytes, totals.rows].allSatisfy(counts.contains)
             && phases.allSatisfy { (0..<1e9).contains($0.seconds) }
             && (databases ?? []).allSatisfy(\.hasPossibleNumbers)

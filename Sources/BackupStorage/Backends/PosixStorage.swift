@@ -4,7 +4,7 @@ internal import Synchronization
 /// A repository in a directory of a local or network file system.
 ///
 /// Names that begin with a dot belong to the file system (temporary files, snapshots, NFS) and are never objects.
-/// Folders and files are for their owner only. A symbolic link below the root is never followed.
+/// Folders and files are for their owner only; what root makes belongs to the owner of the folder it is in. A symbolic link below the root is never followed.
 package final class PosixStorage: Storage {
     private let root: String
     /// The root directory as first seen: another one there later means that something was mounted or unmounted.
@@ -170,10 +170,10 @@ extension PosixStorage {
         return found.sorted()
     }
 
-    /// Removes ``temporaryFiles(under:)``, and the folders that become empty.
-    package func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError) {
+    /// Removes `files`, which ``temporaryFiles(under:)`` found, and the folders that become empty.
+    package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
         var changed: Set<[String]> = []
-        for key in try temporaryFiles(under: prefix) {
+        for key in files where TemporaryName.isOne(String(key.lastComponent)) {
             let folders = key.text.split(separator: "/").dropLast().map(String.init)
             guard let folder = try openFolder(folders) else { continue }
             try folder.removeFile(String(key.lastComponent))

@@ -73,9 +73,9 @@ package protocol Storage: Sendable {
     /// What writers have begun below the folder `prefix`, or anywhere, and not finished: living ones, and dead ones.
     func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey]
 
-    /// Removes what writers have begun below the folder `prefix` and not finished; only for a prefix below which nobody
-    /// writes any more that may still succeed.
-    func removeTemporaryFiles(under prefix: ObjectKey) throws(BackupError)
+    /// Removes `files`, which ``temporaryFiles(under:)`` found; only those that nobody writes any more who may still
+    /// succeed.
+    func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError)
 
     /// How much can still be stored, where that is known.
     func freeBytes() throws(BackupError) -> Int64?

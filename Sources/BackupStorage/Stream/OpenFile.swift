@@ -23,9 +23,16 @@ internal import Glibc
 
     /// Opens the file at `path` for reading.
     package init(reading path: String) throws(BackupError) {
-        let descriptor = retrying { unsafe open(path, O_RDONLY | O_CLOEXEC) }
+        // A pipe that nobody writes to would keep the open waiting.
+        let descriptor = retrying { unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
         guard descriptor >= 0 else { throw systemError(errno, "'\(path)' cannot be read.") }
-        self.init(opened: descriptor, name: path)
+        let file = OpenFile(opened: descriptor, name: path)
+        guard try file.entry().kind == .file else {
+            throw BackupError(
+                .storageFailed, "'\(path)' cannot be read.", reason: "it is not a regular file",
+                remedy: "Name a file.")
+        }
+        self = file
     }
 
     /// Makes the file at `path`, which must not exist, readable by its owner only.
@@ -219,12 +226,27 @@ struct DirectoryEntry: Equatable {
     ///
     /// False if this directory itself was removed meanwhile.
     func makeDirectory(_ name: String) throws(BackupError) -> Bool {
-        if unsafe mkdirat(descriptor, name, 0o700) != 0, errno != EEXIST {
+        if unsafe mkdirat(descriptor, name, 0o700) == 0 {
+            if let made = try directory(name) { try give(made.descriptor, name) }
+        } else if errno != EEXIST {
             if errno == ENOENT { return false }
             throw systemError(errno, "The directory '\(path)/\(name)' cannot be made.")
         }
         try synchronize()
         return true
+    }
+
+    /// Gives what root has just made here to the owner of this directory, who could not read it otherwise.
+    private func give(_ made: CInt, _ name: String) throws(BackupError) {
+        guard geteuid() == 0 else { return }
+        var (folder, own) = (stat(), stat())
+        guard unsafe fstat(descriptor, &folder) == 0, unsafe fstat(made, &own) == 0 else {
+            throw systemError(errno, "'\(path)/\(name)' cannot be examined.")
+        }
+        guard own.st_uid == 0, folder.st_uid != 0 else { return }
+        guard fchown(made, folder.st_uid, folder.st_gid) == 0 else {
+            throw systemError(errno, "'\(path)/\(name)' cannot be given to the owner of its directory.")
+        }
     }
 
     /// Opens the file `name` for reading, or returns `nil` if there is none.
@@ -251,7 +273,9 @@ struct DirectoryEntry: Equatable {
         let opened = retrying { unsafe openat(descriptor, name, flags, 0o600) }
         if opened < 0, errno == ENOENT { return nil }
         guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be made.") }
-        return OpenFile(opened: opened, name: "\(path)/\(name)")
+        let file = OpenFile(opened: opened, name: "\(path)/\(name)")
+        try give(opened, name)
+        return file
     }
 
     /// What `name` is, or `nil` if there is nothing of that name.
@@ -407,4 +431,13 @@ private func retrying<Result: FixedWidthInteger>(_ call: () -> Result) -> Result
         let result = call()
         if result != -1 || errno != EINTR { return result }
     }
+}
+
+/// Lets this process have as many open files as it may, and returns how many that are.
+package func raiseOpenFileLimit() -> Int {
+    var limit = rlimit()
+    guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return Int.max }
+    var raised = rlimit(rlim_cur: min(limit.rlim_max, max(limit.rlim_cur, 1 << 16)), rlim_max: limit.rlim_max)
+    let isRaised = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &raised) == 0
+    return Int(clamping: isRaised ? raised.rlim_cur : limit.rlim_cur)
 }

@@ -8,6 +8,8 @@ package struct ChildCommand: Sendable {
     package var workingDirectory: String?
     /// The user to run as, when this program is root.
     package var userName: String?
+    /// Whether the kernel sends it SIGQUIT when this program dies, where setpriv(1) is installed.
+    var quitsWithThisProgram = false
     /// What must not appear in what is kept of the program's error output.
     package var secrets: [String]
 

@@ -36,7 +36,7 @@ package func run<Value: Sendable>(
     _ command: ChildCommand, input: ChildInput = .none, output: ChildOutput = .discarded,
     body: (ChildStreams) async throws -> Value
 ) async throws -> ChildResult<Value> {
-    let command = try await asItsUser(command)
+    let command = try await prepared(command)
     let configuration = try configuration(of: command)
     let inputPipe = try input == .pipe ? makePipe() : nil
     let outputPipe = try output == .pipe ? makePipe() : nil
@@ -81,7 +81,7 @@ package func run<Value: Sendable>(
 package func capture(
     _ command: ChildCommand, limit: Int = 64 << 10
 ) async throws -> (outcome: ChildOutcome, text: String) {
-    let command = try await asItsUser(command)
+    let command = try await prepared(command)
     let (outcome, bytes) = try await launch(
         command, configuration(of: command), input: openNull(.readOnly), output: SequenceOutput.sequence
     ) { child in
@@ -131,27 +131,12 @@ private func launch<Output: OutputProtocol, Value: Sendable>(
     return (outcome, value)
 }
 
-/// `command` through setpriv(1), which becomes the user and then the program.
+/// `command`, once it was found fit to be run, as its user.
 ///
-/// Subprocess's own options would have glibc change the user in the copy of a process with threads, where it waits for
-/// ever for a thread that was just starting when the copy was made.
-private func asItsUser(_ command: ChildCommand) async throws -> ChildCommand {
-    guard let userName = command.userName, geteuid() == 0 else { return command }
-    let user = try await SystemUser.named(userName)
-    var switching = command
-    switching.executable = "/usr/bin/setpriv"
-    switching.arguments =
-        [
-            "--reuid=\(user.userID)", "--regid=\(user.groupID)",
-            user.groups.isEmpty ? "--clear-groups" : "--groups=" + user.groups.map(String.init).joined(separator: ","),
-            "--", command.executable,
-        ] + command.arguments
-    switching.userName = nil
-    return switching
-}
-
-private func configuration(of command: ChildCommand) throws -> Configuration {
-    try Task.checkCancellation()
+/// It is setpriv(1) that becomes the user and then the program. Subprocess's own options would have glibc change the user
+/// in the copy of a process with threads, where it waits for ever for a thread that was just starting when the copy was
+/// made.
+private func prepared(_ command: ChildCommand) async throws -> ChildCommand {
     let texts = [command.executable] + command.arguments + command.environment.flatMap { [$0.key, $0.value] }
     guard command.executable.hasPrefix("/"), !texts.contains(where: { $0.utf8.contains(0) }) else {
         throw BackupError(
@@ -159,6 +144,28 @@ private func configuration(of command: ChildCommand) throws -> Configuration {
             reason: "its path is not absolute, or an argument or variable holds a zero byte",
             remedy: "Check the names and paths that were given.")
     }
+    var options: [String] = []
+    if let userName = command.userName, geteuid() == 0 {
+        let user = try await SystemUser.named(userName)
+        let groups = user.groups.map(String.init).joined(separator: ",")
+        options += [
+            "--reuid=\(user.userID)", "--regid=\(user.groupID)",
+            groups.isEmpty ? "--clear-groups" : "--groups=\(groups)",
+        ]
+    }
+    let setpriv = "/usr/bin/setpriv"
+    if command.quitsWithThisProgram, !options.isEmpty || (try? Stat(FilePath(setpriv))) != nil {
+        options += ["--pdeathsig", "QUIT"]
+    }
+    guard !options.isEmpty else { return command }
+    var prepared = command
+    prepared.executable = setpriv
+    prepared.arguments = options + ["--", command.executable] + command.arguments
+    return prepared
+}
+
+private func configuration(of command: ChildCommand) throws -> Configuration {
+    try Task.checkCancellation()
     var options = PlatformOptions()
     options.createSession = true
     options.teardownSequence = teardownSteps

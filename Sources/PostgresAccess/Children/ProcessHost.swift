@@ -38,6 +38,14 @@ package struct ProcessHost: Sendable, Hashable {
         return kill(process.pid, 0) != 0 && errno == ESRCH
     }
 
+    /// Whether `process` of `host` certainly lives; `status` is the content of the status file of its number now.
+    package func isAlive(_ process: ProcessIdentity, on host: String, status: String?) -> Bool {
+        guard !name.isEmpty, host == name, !boot.isEmpty, process.boot == boot, let namespace,
+            process.namespace == namespace, let ticks = status.flatMap(Self.startTicks)
+        else { return false }
+        return ticks == process.startTicks
+    }
+
     /// Field 22, counted after the program's name, which may hold anything.
     private static func startTicks(in status: String) -> UInt64? {
         guard let end = status.lastIndex(of: ")") else { return nil }

@@ -4,27 +4,25 @@ import Glibc
 import SystemPackage
 
 extension ScratchServer {
-    /// Ends and removes what a program that died has left of a scratch server in `directory`.
+    /// Ends and removes what a program that died has left of a scratch server in `directory`; `false` if it is in use.
     ///
-    /// - Throws: an error, and leaves everything as it is, if `directory` was not made by ``start`` or if the program
-    ///   that made it still runs.
-    package static func stopLeftover(directory: String) async throws {
-        guard let mark = await OwnershipMark.read(from: directory) else {
-            throw BackupError(
-                .targetUnsuitable, "'\(directory)' is not the directory of a scratch server.",
-                reason: "it holds no readable file '\(OwnershipMark.fileName)'", remedy: "Check the path.",
-                unchanged: "Nothing was stopped or removed.")
+    /// - Throws: an error, and leaves everything as it is, if nobody can tell whether it is in use.
+    package static func stopLeftover(directory: String) async throws -> Bool {
+        guard let host = await OwnershipMark.host(in: directory) else {
+            throw notKnown(directory, "it holds no readable file '\(OwnershipMark.fileName)'")
         }
-        guard await mark.ownerIsGone() else {
-            throw BackupError(
-                .targetUnsuitable, "The scratch server in '\(directory)' is in use.",
-                reason: "the process \(mark.process.pid) of the host '\(mark.host)' made it, and is not known to have "
-                    + "ended",
-                remedy: "Wait until it has ended; of another host or container, look there.",
-                unchanged: "Nothing was stopped or removed.")
-        }
+        guard await host == OwnershipMark.thisHost() else { throw notKnown(directory, "the host '\(host)' made it") }
+        guard let lock = try OwnershipLock.takeOver(OwnershipMark.path(in: directory)) else { return false }
+        defer { withExtendedLifetime(lock) {} }
         if let server = await serverProcess(in: directory) { try await end(server, in: directory) }
         try await removeTree(directory)
+        return true
+    }
+
+    private static func notKnown(_ directory: String, _ reason: String) -> BackupError {
+        BackupError(
+            .targetUnsuitable, "Whether a scratch server uses '\(directory)' cannot be told from here.", reason: reason,
+            remedy: "If none does, remove the directory by hand.", unchanged: "Nothing was stopped or removed.")
     }
 
     /// The process of the server that runs on the data in `directory`.
@@ -56,51 +54,45 @@ extension ScratchServer {
     }
 }
 
-/// Says which process of which host made a scratch server.
-struct OwnershipMark: Sendable, Hashable {
+/// The file that says which host a scratch server was made on, locked while whoever made it lives.
+enum OwnershipMark {
     static let fileName = "apex-backup-scratch"
-    var process: ProcessIdentity
-    var host: String
 
-    static func ofThisProcess() async -> OwnershipMark {
+    static func path(in directory: String) -> String { "\(directory)/\(fileName)" }
+
+    /// Makes the mark of this process; it names the host only when it is locked.
+    static func make(in directory: String) async throws -> OwnershipLock {
         let host = await thisHost()
-        let status = await readEnd(of: ProcessHost.statusFile(of: getpid()))
-        return OwnershipMark(process: host.thisProcess(status: status), host: host.name)
-    }
-
-    func write(to directory: String) throws {
+        let path = path(in: directory)
         let file = try FileDescriptor.open(
-            FilePath("\(directory)/\(Self.fileName)"), .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
+            FilePath(path), .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
             permissions: .ownerReadWrite)
-        let text = "\(process.pid) \(process.startTicks) \(process.boot) \(process.namespace ?? 0) \(host)\n"
-        _ = try file.closeAfter { try file.writeAll(text.utf8) }
+        return try file.closeAfter {
+            guard let lock = try OwnershipLock.own(path) else { throw Errno.noSuchFileOrDirectory }
+            try file.writeAll("\(host)\n".utf8)
+            return lock
+        }
     }
 
-    static func read(from directory: String) async -> OwnershipMark? {
-        guard let text = await readEnd(of: "\(directory)/\(fileName)") else { return nil }
-        let fields = text.split(whereSeparator: \.isWhitespace)
-        guard fields.count == 5, let pid = Int32(fields[0]), let ticks = UInt64(fields[1]) else { return nil }
-        return OwnershipMark(
-            process: ProcessIdentity(
-                pid: pid, startTicks: ticks, boot: String(fields[2]), namespace: UInt64(fields[3])),
-            host: String(fields[4]))
+    /// The host that the mark in `directory` names; `nil` if there is no mark of this form.
+    static func host(in directory: String) async -> String? {
+        guard let text = await readEnd(of: path(in: directory)), text.last == "\n" else { return nil }
+        let words = text.split(whereSeparator: \.isWhitespace)
+        return words.count == 1 ? String(words[0]) : nil
     }
 
-    func ownerIsGone() async -> Bool {
-        let status = await readEnd(of: ProcessHost.statusFile(of: process.pid))
-        return await Self.thisHost().isGone(process, on: host, status: status)
-    }
-
-    private static func thisHost() async -> ProcessHost {
-        ProcessHost(
-            name: await readEnd(of: ProcessHost.nameFile), boot: await readEnd(of: ProcessHost.bootFile))
+    static func thisHost() async -> String {
+        ProcessHost(name: await readEnd(of: ProcessHost.nameFile), boot: nil).name
     }
 }
 
-/// The last 16 KiB of a file as text; `nil` if it cannot be read.
+/// The last 16 KiB of a file as text; `nil` if it cannot be read, or is anything else, which might never end.
 func readEnd(of path: String) async -> String? {
-    guard let file = try? FileDescriptor.open(FilePath(path), .readOnly, options: .closeOnExec) else { return nil }
+    guard let file = try? FileDescriptor.open(FilePath(path), .readOnly, options: [.nonBlocking, .closeOnExec]) else {
+        return nil
+    }
     defer { try? file.close() }
+    guard let kind = try? file.stat().type, kind == .regular else { return nil }
     let limit = 16 << 10
     if let size = try? file.seek(offset: 0, from: .end), size > limit {
         _ = try? file.seek(offset: -Int64(limit), from: .end)

@@ -6,7 +6,7 @@ import SystemPackage
 /// An own PostgreSQL server in a directory of its own, reachable through a Unix socket there and nowhere else.
 ///
 /// Whoever starts one ends it with ``destroy()``. Where util-linux' setpriv is installed the kernel ends the server when
-/// this program dies; what then stays, ``stopLeftover(directory:)`` removes; it knows it by its ownership mark.
+/// this program dies; what then stays, ``stopLeftover(directory:)`` removes; it knows it by a mark that this program has locked.
 package final class ScratchServer: Sendable {
     /// How a server is made.
     package struct Options: Sendable {
@@ -39,16 +39,18 @@ package final class ScratchServer: Sendable {
     package var logFile: String { Self.logFile(in: directory) }
     private let process: Task<ChildOutcome, any Error>
     private let end: ProcessEnd
+    private let lock: OwnershipLock
 
     private init(
         directory: String, settings: ConnectionSettings, processIdentifier: Int32,
-        process: Task<ChildOutcome, any Error>, end: ProcessEnd
+        process: Task<ChildOutcome, any Error>, end: ProcessEnd, lock: OwnershipLock
     ) {
         self.directory = directory
         self.settings = settings
         self.processIdentifier = processIdentifier
         self.process = process
         self.end = end
+        self.lock = lock
     }
 
     /// Makes a new cluster in a directory that must not exist yet, and starts its server.
@@ -60,10 +62,10 @@ package final class ScratchServer: Sendable {
         try checkSocketPath(directory)
         let userName = try runningUser(options.userName)
         // Not cancelled half-way: a directory is made and known to be ours, or it is not made.
-        try await Task { try await makeDirectory(directory, for: userName) }.value
+        let lock = try await Task { try await makeDirectory(directory, for: userName) }.value
         do {
             try await initializeCluster(binDirectory: binDirectory, directory: directory, userName, options)
-            return try await launch(binDirectory: binDirectory, directory: directory, userName, options)
+            return try await launch(binDirectory: binDirectory, directory: directory, userName, options, lock: lock)
         } catch {
             _ = try? await Task { try await removeTree(directory) }.value
             throw error
@@ -122,7 +124,7 @@ extension ScratchServer {
         return nil
     }
 
-    private static func makeDirectory(_ directory: String, for userName: String?) async throws {
+    private static func makeDirectory(_ directory: String, for userName: String?) async throws -> OwnershipLock {
         let user = if let userName { try await SystemUser.named(userName) } else { SystemUser?.none }
         let command = ChildCommand(
             "/bin/mkdir", arguments: ["-m", "0700", "--", directory], environment: ["LC_ALL": "C"])
@@ -135,18 +137,20 @@ extension ScratchServer {
                 unchanged: "Nothing was created.")
         }
         do {
-            try await OwnershipMark.ofThisProcess().write(to: directory)
+            let lock = try await OwnershipMark.make(in: directory)
             if let user {
                 let descriptor = try FileDescriptor.open(
                     FilePath(directory), .readOnly, options: [.directory, .closeOnExec])
                 defer { try? descriptor.close() }
                 guard fchown(descriptor.rawValue, user.userID, user.groupID) == 0 else { throw Errno(rawValue: errno) }
             }
-        } catch let error as Errno {
+            return lock
+        } catch {
             try await removeTree(directory)
             throw BackupError(
                 .targetUnsuitable, "The directory '\(directory)' could not be prepared for a scratch server.",
-                reason: "\(error)", remedy: "Choose a directory on a file system that has owners.")
+                reason: (error as? BackupError)?.reason ?? "\(error)",
+                remedy: "Choose a directory on a file system that has owners and locks.")
         }
     }
 
@@ -174,7 +178,7 @@ extension ScratchServer {
     }
 
     private static func launch(
-        binDirectory: String, directory: String, _ userName: String?, _ options: Options
+        binDirectory: String, directory: String, _ userName: String?, _ options: Options, lock: OwnershipLock
     ) async throws -> ScratchServer {
         let command = serverCommand(binDirectory: binDirectory, directory: directory, userName, options)
         let (started, announce) = AsyncStream.makeStream(of: Int32.self)
@@ -192,7 +196,8 @@ extension ScratchServer {
         let settings = ConnectionSettings(
             socketDirectory: directory, port: 5432, user: options.superuser, database: "postgres")
         let server = ScratchServer(
-            directory: directory, settings: settings, processIdentifier: processIdentifier, process: process, end: end)
+            directory: directory, settings: settings, processIdentifier: processIdentifier, process: process, end: end,
+            lock: lock)
         do {
             try await server.waitUntilReady(timeout: options.startTimeout)
         } catch {
@@ -213,15 +218,13 @@ extension ScratchServer {
             "log_rotation_age": "0", "log_rotation_size": "0",
         ]
         configuration.merge(options.configuration) { _, given in given }
-        var arguments = ["\(binDirectory)/postgres", "-D", dataDirectory(in: directory)]
+        var arguments = ["-D", dataDirectory(in: directory)]
         for (name, value) in configuration.sorted(by: { $0.key < $1.key }) { arguments += ["-c", "\(name)=\(value)"] }
-        let setpriv = "/usr/bin/setpriv"
-        if (try? Stat(FilePath(setpriv))) != nil {
-            arguments = [setpriv, "--pdeathsig", "QUIT", "--"] + arguments
-        }
-        return ChildCommand(
-            arguments.removeFirst(), arguments: arguments, environment: serverEnvironment, workingDirectory: "/",
+        var command = ChildCommand(
+            "\(binDirectory)/postgres", arguments: arguments, environment: serverEnvironment, workingDirectory: "/",
             userName: userName)
+        command.quitsWithThisProgram = true
+        return command
     }
 
     private static let serverEnvironment = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"]

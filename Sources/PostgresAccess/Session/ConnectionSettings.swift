@@ -53,6 +53,13 @@ package struct ConnectionSettings: Sendable, Hashable {
         return variables
     }
 
+    /// What a session that must not be ended by a time-out has as its `options`, if these settings give any.
+    package var optionsWithoutTimeouts: String? {
+        environment["PGOPTIONS"].map {
+            $0 + " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+        }
+    }
+
     /// A keyword string for `--dbname=` with what ``environment`` cannot carry, and the database.
     ///
     /// Holds no secret. Any name of a database is taken literally, also one that looks like an option or a URL.
@@ -113,6 +120,7 @@ package struct ConnectionSettings: Sendable, Hashable {
         var values = keywords
         values["client_encoding"] = "UTF8"
         values["application_name"] = applicationName
+        values["options"] = optionsWithoutTimeouts
         values.merge(Self.keepalives) { given, _ in given }
         return values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
     }

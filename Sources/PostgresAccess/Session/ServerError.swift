@@ -37,6 +37,11 @@ package struct ServerError: Sendable, Hashable {
             return BackupError(
                 .serverConnectionLost, "The server \(server) ended the session.", reason: reason,
                 remedy: "See the server's log for why it ended sessions, and run the command again.")
+        case "55P03":
+            return BackupError(
+                .queryFailed, "A statement on the server \(server) had to wait for a lock for too long.",
+                reason: reason,
+                remedy: "See pg_locks and pg_stat_activity for who holds it, and run the command again.")
         case _ where isConflict:
             return BackupError(
                 .queryFailed, "The standby \(server) cancelled a statement.", reason: reason,
@@ -74,7 +79,10 @@ extension ConnectionSettings {
             if failure.needsPassword {
                 return BackupError(
                     .authenticationFailed, "The server \(redacted) asks for a password and none was given.",
-                    reason: words, remedy: "Give one in the URL, in PGPASSWORD, or in a password file (PGPASSFILE).")
+                    reason: words,
+                    remedy:
+                        "Give one in a password file (PGPASSFILE) or in PGPASSWORD; in a URL on a command line, others can see it."
+                )
             }
             return BackupError(
                 .serverUnreachable, "The server \(redacted) could not be reached.",

@@ -156,6 +156,10 @@ private let plain = DrillPolicy(
             DrillCheck(id: "c", .command(DrillCommand(arguments: ["pytest", "tests/e2e/", "-v"]), exitStatus: 0))
         ),
         (
+            "{id: c, type: command, with: {argv: [p], database: apex}}",
+            DrillCheck(id: "c", .command(DrillCommand(arguments: ["p"]), exitStatus: 0), database: "apex")
+        ),
+        (
             "{id: c, type: command, with: {argv: [p], env: {A: 'x{{target.url}}', B: 'env:C', D: 1}}, expect: {exit: 3}}",
             DrillCheck(
                 id: "c",
@@ -266,6 +270,10 @@ private let plain = DrillPolicy(
             "'checks[0].expect.lt' must be a number or a text, not NULL"
         ),
         ("{id: a, type: roles, with: {database: d}}", "unknown key 'database' in 'checks[0].with'"),
+        (
+            "{id: a, type: rows, with: {database: d}}\nsource: {databases: [b, c]}",
+            "'checks[0].with.database' can not be 'd', which 'source.databases' leaves out"
+        ),
         ("{id: a, type: amcheck, expect: {eq: 0}}", "an amcheck has no 'expect'"),
         (
             "{id: a, type: amcheck, with: {sample: 10%}}",

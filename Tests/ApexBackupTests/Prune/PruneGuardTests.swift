@@ -118,16 +118,7 @@ extension Duration {
         let held = try #require(ids[30])
         let repository = try site.repository()
         let run = RunID(at: site.clock.now, chance: 9)
-        func start(gone: Bool) throws {
-            var process = HostFacts.currentProcess
-            if gone { process.startTicks += 1 }
-            _ = try repository.put(
-                RunStart(
-                    id: run, operation: .prune, kind: nil, at: site.clock.now, host: HostFacts.name, process: process,
-                    toolVersion: "0", settings: SHA256.digest(of: [UInt8]().span)),
-                at: repository.layout.runStart(run))
-        }
-        try start(gone: false)
+        try begin(run)
         let policy = RetentionPolicy(minimum: 1, keepLast: 1)
         // The other one looked for a hold before there was one, and goes on to remove.
         let mark = BackupFact(kind: .tombstone, at: site.clock.now, run: run, reason: "too old")
@@ -139,9 +130,89 @@ extension Duration {
         #expect(try site.listed() == [ids[1]])
         // It was killed: what it began and took nothing of is kept.
         try repository.storage.remove(repository.layout.runStart(run))
-        try start(gone: true)
+        try begin(run, gone: true)
         #expect(try await site.prune(policy).recorded().result.removed.isEmpty)
         #expect(try site.listed() == [held, ids[1]])
+    }
+
+    /// Records the start of another prune.
+    private func begin(_ run: RunID, host: String = HostFacts.name, gone: Bool = false) throws {
+        let repository = try site.repository()
+        var process = HostFacts.currentProcess
+        if gone { process.startTicks += 1 }
+        _ = try repository.put(
+            RunStart(
+                id: run, operation: .prune, kind: nil, at: site.clock.now, host: host, process: process,
+                toolVersion: "0", settings: SHA256.digest(of: [UInt8]().span)),
+            at: repository.layout.runStart(run))
+    }
+
+    @Test(arguments: [false, true])
+    func `takes the mark of one that cannot be seen back from a held backup after a day`(
+        recordIsDamaged: Bool
+    ) async throws {
+        let ids = try site.addBackups([30, 1])
+        let held = try #require(ids[30])
+        let repository = try site.repository()
+        let run = RunID(at: site.clock.now, chance: 9)
+        try begin(run, host: "another-host")
+        if recordIsDamaged {
+            try site.directory.write([1], to: "repository/clusters/apex/runs/\(run)/start.json")
+        }
+        let mark = BackupFact(kind: .tombstone, at: site.clock.now, run: run, reason: "too old")
+        try repository.record(mark, of: held)
+        let hold = BackupFact(kind: .hold, at: site.clock.now.advanced(by: .seconds(1)), reason: "audit")
+        _ = try repository.put(hold, at: repository.layout.fact(held, hold, chance: 1))
+        let policy = RetentionPolicy(minimum: 1, keepLast: 1)
+        site.clock.step(by: .days(0.99))
+        #expect(try await site.prune(policy).recorded().result.removed.isEmpty)
+        #expect(try site.listed() == [ids[1]])
+        site.clock.step(by: .days(0.01))
+        #expect(try await site.prune(policy).recorded().result.removed.isEmpty)
+        #expect(try site.listed() == [held, ids[1]])
+        #expect(try Catalogue(repository).entry(held)?.hold?.reason == "audit")
+    }
+
+    @Test func `removes nothing once its mark was taken back`() async throws {
+        let ids = try site.addBackups([30, 1])
+        let plan = try site.prune(RetentionPolicy(minimum: 1, keepLast: 1)).plan()
+        let storage = ForgetfulStorage(storage: try site.repository().storage)
+        let prune = try site.prune(RetentionPolicy(minimum: 1, keepLast: 1), storage: storage)
+        #expect(try await prune.apply(plan, as: RunID(at: site.clock.now, chance: 7)).removed.isEmpty)
+        #expect(try site.listed() == [ids[30], ids[1]])
+        let kept = try #require(ids[30])
+        #expect(try site.crafted.objects(of: kept) == ["RESTORE.md", "manifest.json"])
+    }
+
+    @Test(arguments: ["tombstone", "hold"])
+    func `leaves a backup alone of which a fact cannot be read, says what to do, and removes the others`(
+        kind: String
+    ) async throws {
+        let ids = try site.addBackups([30, 20, 1])
+        let id = try #require(ids[30])
+        if kind == "tombstone" { try site.record(.hold, of: id, reason: "audit") }
+        // A removal was broken off before it took anything.
+        try site.record(.tombstone, of: id, reason: "too old")
+        let name = "clusters/apex/backups/\(id)/facts/20261121T020000Z-\(kind)-0001.json"
+        try site.directory.write([1], to: "repository/\(name)")
+        let warnings = Mutex<[String]>([])
+        let environment = BackupEnvironment(
+            clocks: site.clock.clocks,
+            events: { event in
+                if case .warning(let text) = event { warnings.withLock { $0.append(text) } }
+            })
+        let prune = RepositoryPrune(
+            repository: try site.crafted.open(environment: environment),
+            policy: RetentionPolicy(minimum: 1, keepLast: 1), trustsClock: false)
+        #expect(try await prune.recorded().result.removed == [ids[20]])
+        #expect(try site.listed() == [id, ids[1]])
+        #expect(
+            warnings.withLock { $0 }.contains {
+                $0.contains("'\(name)' is damaged") && $0.contains("Backup \(id) stays")
+                    && $0.hasSuffix("put it back from a copy of the repository, or remove it.")
+            })
+        #expect(try await prune.recorded().result.removed.isEmpty)
+        #expect(try site.listed() == [id, ids[1]])
     }
 
     @Test func `leaves nothing for whoever would record a fact of a backup that it has removed`() async throws {
@@ -173,5 +244,16 @@ extension Duration {
         #expect(try site.listed().contains(ids[20] ?? plan.retention.expired[1].candidate.id))
         // Planned anew, the one that is still good stays.
         if !isGone { #expect(try await prune.recorded().result.removed == [ids[30], ids[1]]) }
+    }
+}
+
+/// A storage from which somebody takes every mark of a removal back at once.
+private struct ForgetfulStorage: ForwardingStorage {
+    let storage: any Storage
+
+    func putIfAbsent(_ key: ObjectKey, _ bytes: [UInt8]) throws(BackupError) -> PutOutcome {
+        let outcome = try storage.putIfAbsent(key, bytes)
+        if key.lastComponent.contains("-tombstone-") { try storage.remove(key) }
+        return outcome
     }
 }

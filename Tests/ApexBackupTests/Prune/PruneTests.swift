@@ -149,8 +149,12 @@ extension RepositoryPrune.Plan {
         let id = try #require(ids[30])
         let manifest = "repository/clusters/apex/backups/\(id)/manifest.json"
         try site.directory.write(Array("{}".utf8), to: manifest)
+        let left = try site.crafted.addLeftover(age: .days(2), epoch: 0)
+        try site.directory.write(Array("{}".utf8), to: "repository/clusters/apex/backups/\(left)/running.json")
         let result = try await site.prune(RetentionPolicy(minimum: 1, keepLast: 1)).recorded().result
         #expect(result.removed == [ids[20]])
+        #expect(result.givenUp.isEmpty)
+        #expect(try site.crafted.objects(of: left) == ["db-1.dump.gz", "running.json"])
         #expect(try site.directory.contents().contains(manifest))
         #expect(try site.directory.contents().contains("repository/clusters/apex/backups/\(id)/RESTORE.md"))
     }
@@ -261,10 +265,17 @@ extension RepositoryPrune.Plan {
         let live = RunID(at: site.clock.now, chance: 8)
         let lease = try await Lease.acquire(.logical, for: live, in: repository)
         for id in [kept, begun, live] { try site.directory.write([1], to: "\(folder)/\(id)/.tmp-1") }
+        // What is recorded of the backup meanwhile.
+        let fact = BackupFact(kind: .hold, at: site.clock.now, reason: "audit")
+        let recording = try repository.storage.makeWriter(repository.layout.fact(kept, fact, chance: 1))
+        let bytes = try RepositoryJSON.encode(fact)
+        try recording.write(bytes.span)
         _ = try await site.prune(RetentionPolicy(days: 30)).recorded()
+        try recording.finish()
+        #expect(try Catalogue(repository).entry(kept)?.hold == fact)
         let left = try site.directory.contents().filter { $0.hasPrefix(folder) && $0.contains(".tmp-") }
         #expect(left == ["\(folder)/\(live)/.tmp-1"])
-        #expect(try site.crafted.objects(of: kept).sorted() == ["RESTORE.md", "manifest.json"])
+        #expect(try site.crafted.objects(of: kept).sorted() == ["RESTORE.md", "facts", "manifest.json"])
         try lease.release()
         _ = try await site.prune(RetentionPolicy(days: 30)).recorded()
         #expect(try !site.directory.contents().contains { $0.contains("\(live)") || $0.contains("\(begun)") })

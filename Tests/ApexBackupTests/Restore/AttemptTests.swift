@@ -170,6 +170,67 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `that finds damage by what makes no sense says so once the digest has proved it`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE t AS SELECT generate_series(1, 600000) AS n", in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(try #require(database.database)) { $0.compression = .none }
+                let file = scratch.file(try #require(manifest.artefact(.dump)).name, of: manifest.id)
+                let whole = try scratch.directory.read(file)
+                try await server.withUnusedName { place in
+                    // The version in the archive's header, which the plan reads, and lengths of rows.
+                    for (range, value) in [(6..<7, UInt8(99)), (whole.count / 8..<whole.count / 8 + 64, 0)] {
+                        try scratch.directory.write(whole, to: file)
+                        _ = try await scratch.verify(.checksum)
+                        var changed = whole
+                        changed.replaceSubrange(range, with: repeatElement(value, count: range.count))
+                        try scratch.directory.write(changed, to: file)
+                        let error = try await requireFailure { try await attempt(scratch, to: place) { $0.jobs = 2 } }
+                        #expect(error.code == .objectDamaged && "\(error)".contains("SHA-256"), "\(error)")
+                        let entry = try #require(try scratch.entries().first)
+                        #expect(entry.failedVerification?.reason == error.message, "\(range)")
+                    }
+                }
+            }
+        }
+
+        @Test(arguments: [Artefact.Role.dump, .globals])
+        func `that does not understand what was captured takes no proof away`(_ role: Artefact.Role) async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                let scratch = try await ScratchRepository(for: server)
+                let manifest = try await scratch.backup(try #require(database.database)) { $0.globals = true }
+                let name = try #require(manifest.artefact(role)).name
+                let content = try scratch.content(name, of: manifest)
+                var newer = content
+                newer[6] = 99
+                let cases: [(content: [UInt8], code: ErrorCode)] =
+                    role == .globals
+                    ? [(content.dropLast(50), .dumpIncomplete)]
+                    : [
+                        (newer, .toolFailed), (content.dropLast(20), .dumpIncomplete),
+                        (content.prefix(99).map { $0 }, .dumpIncomplete),
+                    ]
+                try await server.withUnusedName { place in
+                    for (changed, code) in cases {
+                        let last = try #require(try scratch.entries().first?.manifest)
+                        _ = try scratch.replace(name, of: last, with: Array(changed))
+                        _ = try await scratch.verify(.checksum)
+                        let error = try await requireFailure { try await attempt(scratch, to: place) { $0.jobs = 2 } }
+                        #expect(error.code == code && error.unchanged != nil, "\(error)")
+                        if code == .toolFailed {
+                            let deep = try await requireFailure { try await scratch.verify(.deep) }
+                            #expect(deep.code == code, "\(deep)")
+                        }
+                        let entry = try #require(try scratch.entries().first)
+                        #expect(entry.state == .verified && entry.failedVerification == nil, "\(error)")
+                    }
+                }
+            }
+        }
+
         @Test func `does not look at what it does not need`() async throws {
             // The roles of a shared cluster, which would be restored too, come and go.
             try await PostgresCluster.with { cluster in

@@ -49,6 +49,19 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `are given with every name quoted, whatever a manifest says`() {
+            let properties = DatabaseProperties(
+                owner: "postgres", encoding: "UTF8", collate: "C", ctype: "C", localeProvider: "c", locale: nil,
+                icuRules: nil, collationVersion: nil, tablespace: "pg_default", connectionLimit: -1, comment: "it's",
+                grants: [.init(grantee: "a\"b", privilege: "ALL ON d TO eve; --", grantable: true)], settings: [])
+            #expect(
+                properties.statements(for: "D\"").map(\.sql) == [
+                    #"REVOKE ALL ON DATABASE "D""" FROM PUBLIC"#,
+                    #"GRANT "all on d to eve; --" ON DATABASE "D""" TO "a""b" WITH GRANT OPTION"#,
+                    #"COMMENT ON DATABASE "D""" IS 'it''s'"#,
+                ])
+        }
+
         private func properties(
             _ server: PostgresCluster, _ database: ConnectionSettings
         ) async throws -> [String: String] {

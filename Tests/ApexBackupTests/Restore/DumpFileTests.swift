@@ -124,6 +124,101 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `that would act on other databases or roles is refused before it does`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                let name = try #require(database.database)
+                try await server.execute("CREATE TABLE t AS SELECT 1 AS n", in: database)
+                try await dump(database, of: server, "\"$1\" --create --clean > created.sql")
+                try await dump(database, of: server, "\"$1\" > sound.sql")
+                let sound = try directory.read("sound.sql")
+                let filler = [UInt8]("-- \(String(repeating: "x", count: 2 << 20))\n".utf8)
+                for (file, text) in [
+                    ("late.sql", "DROP DATABASE \"\(name)\";\n"), ("connect.sql", "\\connect \(name)\n"),
+                    ("role.sql", "CREATE ROLE eve_\(name) SUPERUSER;\n"), ("user.sql", "/* */ drop user\nx;\n"),
+                ] {
+                    try directory.write(filler + Array(text.utf8) + sound, to: file)
+                }
+                for file in ["created.sql", "late.sql", "connect.sql", "role.sql", "user.sql"] {
+                    try await server.withUnusedName { place in
+                        let error = try await requireFailure { try await restore(file, to: place) }
+                        #expect(error.code == .usage, "\(file): \(error)")
+                        #expect(error.message.contains("is not the dump of one database alone"), "\(file): \(error)")
+                        #expect((error.unchanged == "Nothing was changed.") == (file == "created.sql"), "\(error)")
+                        let left = try await server.databases().filter { $0.hasPrefix(place.database ?? "") }
+                        #expect(left.isEmpty, "\(file)")
+                    }
+                }
+                #expect(try await server.firstValue("SELECT n FROM t", in: database) == "1")
+                // What the error says to do.
+                let lines = String(decoding: try directory.read("created.sql"), as: UTF8.self)
+                let connect = try #require(lines.ranges(of: "\n\\connect ").last)
+                let rest = lines[connect.upperBound...].drop { $0 != "\n" }
+                try directory.write(Array(rest.utf8), to: "cut.sql")
+                try await server.withUnusedName { place in
+                    _ = try await restore("cut.sql", to: place)
+                    #expect(try await server.firstValue("SELECT n FROM t", in: place) == "1")
+                }
+            }
+        }
+
+        @Test func `that psql would read otherwise than it stands, or undo, is not taken for restored`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute(
+                    "CREATE TABLE t AS SELECT repeat('x', 30) FROM generate_series(1, 5000)", in: database)
+                try await dump(database, of: server, "\"$1\" > sound.sql")
+                var zeroed = try directory.read("sound.sql")
+                zeroed.replaceSubrange(60_000..<64_096, with: [UInt8](repeating: 0, count: 4096))
+                try directory.write(zeroed, to: "zeroed.sql")
+                let end = "--\n-- PostgreSQL database dump complete\n--\n\n"
+                try directory.write(
+                    Array("BEGIN; CREATE TABLE t ();\n\(String(repeating: "--\n", count: 3000))\(end)".utf8),
+                    to: "open.sql")
+                try directory.write(Array("BEGIN; CREATE TABLE t (); COMMIT;\n\(end)".utf8), to: "closed.sql")
+                for (file, code, word) in [
+                    ("zeroed.sql", ErrorCode.objectDamaged, "zero byte (number 60000)"),
+                    ("open.sql", .restoreFailed, "leaves a transaction open"),
+                ] {
+                    try await server.withUnusedName { place in
+                        let error = try await requireFailure { try await restore(file, to: place) }
+                        #expect(error.code == code && error.reason?.contains(word) == true, "\(error)")
+                        let left = try await server.databases().filter { $0.hasPrefix(place.database ?? "") }
+                        #expect(left.isEmpty, "\(file)")
+                    }
+                }
+                try await server.withUnusedName { place in _ = try await restore("closed.sql", to: place) }
+            }
+        }
+
+        @Test func `into a template, or under a name that would be cut, is refused`() async throws {
+            let server = try await PostgresCluster.shared()
+            try directory.write(Array("SELECT 1;\n".utf8), to: "x.sql")
+            for (name, code) in [
+                ("template1", ErrorCode.targetUnsuitable), (String(repeating: "ä", count: 32), .usage),
+            ] {
+                let error = try await requireFailure {
+                    try await restore("x.sql", to: server.settings.with(database: name))
+                }
+                #expect(error.code == code && error.unchanged == "Nothing was changed.", "\(error)")
+            }
+        }
+
+        @Test func `in a form that is not read is refused with what reads it`() async throws {
+            let server = try await PostgresCluster.shared()
+            try directory.write(Array("BZh91AY&SY".utf8), to: "x.sql.bz2")
+            let made = try await runScript("mkfifo pipe.sql", "", environment: [:], directory: directory.path)
+            try #require(made.status == .exited(0), "\(made.errors)")
+            for (file, word) in [
+                ("x.sql.bz2", "bzip2"), ("pipe.sql", "not a regular file"), (".", "not a regular file"),
+            ] {
+                let error = try await requireFailure {
+                    try await restore(file, to: server.settings.with(database: "nowhere"))
+                }
+                #expect("\(error)".contains(word), "\(error)")
+            }
+        }
+
         @Test func `is refused when it is not there, or the URL names no database`() async throws {
             let server = try await PostgresCluster.shared()
             try directory.write(Array("SELECT 1;\n".utf8), to: "x.sql")

@@ -74,6 +74,37 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `a partitioned table brings its partitions, and a partition brings itself`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { database in
+                try await server.execute(
+                    """
+                    CREATE SCHEMA parts;
+                    CREATE TABLE events (n int, at int) PARTITION BY RANGE (n);
+                    CREATE TABLE parts.old PARTITION OF events FOR VALUES FROM (0) TO (10);
+                    CREATE TABLE parts.new PARTITION OF events FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (at);
+                    CREATE TABLE parts.newest PARTITION OF parts.new DEFAULT;
+                    CREATE TABLE parts.other AS SELECT 1 AS n;
+                    INSERT INTO events SELECT n, n FROM generate_series(0, 19) AS n
+                    """, in: database)
+                let scratch = try await ScratchRepository(for: server)
+                _ = try await scratch.backup(try #require(database.database))
+                try await server.withUnusedName { place in
+                    let result = try await scratch.restore(to: place) { $0.tables = ["public.events"] }
+                    #expect(result.databases.first?.rows == 20 && result.databases.first?.tables == 2)
+                    #expect(try await server.firstValue("SELECT count(*) FROM events", in: place) == "20")
+                    #expect(
+                        try await tables(server, place)
+                            == "parts.new parts.newest parts.old public.events")
+                }
+                try await server.withUnusedName { place in
+                    let result = try await scratch.restore(to: place) { $0.tables = ["parts.newest"] }
+                    #expect(result.databases.first?.rows == 10)
+                    #expect(try await server.firstValue("SELECT count(*) FROM parts.newest", in: place) == "10")
+                }
+            }
+        }
+
         @Test func `tables of several schemas are these, and never others of the same names`() async throws {
             try await withBackup { server, scratch, place in
                 let chosen = ["public.orders", "audit.items"]

@@ -17,9 +17,13 @@ private func withDisk(
     let result: Result<Void, any Error>
     do {
         result = .success(
-            try await body(path) { _ = try await runScript("mount -o remount,ro tmpfs \"$1\"", path) })
+            try await body(path) {
+                // Over it, as a file that is open for writing keeps it from being mounted again.
+                let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\""
+                try #require(try await runScript(script, path).status == .exited(0))
+            })
     } catch { result = .failure(error) }
-    try await runScript("umount \"$1\"", path)
+    try await runScript("while umount \"$1\"; do :; done", path)
     try result.get()
 }
 

@@ -1,6 +1,9 @@
 import BackupModel
 import BackupStorage
+import FoundationEssentials
+import Glibc
 import PostgresAccess
+import Synchronization
 import TestSupport
 import Testing
 
@@ -74,21 +77,57 @@ extension `Logical restore` {
             }
         }
 
-        @Test func `with kill -9 has its spool removed by the next`() async throws {
+        @Test func `with kill -9 has its spool removed by the next, which tells of those that it cannot judge`()
+            async throws
+        {
             let directory = try TemporaryDirectory()
-            let host = HostFacts.name
-            let alive = HostFacts.currentProcess
-            let here = try #require(alive.namespace)
-            let names = [
-                "apex-backup-spool-\(host)-\(here)-1999999999-5-20260101T000000Z-0001",
-                "apex-backup-spool-\(host)-\(here)-\(alive.pid)-\(alive.startTicks)-20260101T000000Z-0002",
-                "apex-backup-spool-other-\(host)-\(here)-1999999999-5-20260101T000000Z-0003",
-                "apex-backup-spool-\(host)-\(here + 1)-1999999999-5-20260101T000000Z-0004",
-                "apex-backup-spool-\(host)-notes",
+            let warned = Mutex<[String]>([])
+            let environment = BackupEnvironment(events: { event in
+                if case .warning(let text) = event { warned.withLock { $0.append(text) } }
+            })
+            let prefix = "apex-backup-spool"
+            let host = environment.host
+            let inUse = Spool(directory: directory.path, environment: environment)
+            try inUse.write("data")
+            let left = "\(prefix)-\(host)-20260101T000000Z-0001"
+            let notes = "\(prefix)-\(host)-notes"
+            let elsewhere = "\(prefix)-other-\(host)-20260101T000000Z-0002"
+            let unreadable = "\(prefix)-\(host)-20260101T000000Z-0003"
+            for name in [left, notes, elsewhere] { try directory.write([1], to: name) }
+            try FileManager.default.createSymbolicLink(
+                atPath: directory.path(of: unreadable), withDestinationPath: directory.path(of: notes))
+
+            Spool.sweep(directory.path, environment: environment)
+            let kept = [
+                directory.path(of: elsewhere), inUse.path, directory.path(of: notes), directory.path(of: unreadable),
             ]
-            for name in names { try directory.write([1], to: name) }
-            Spool.sweep(directory.path, host: host)
-            #expect(Set(try directory.contents()) == Set(names.dropFirst()))
+            #expect(try Set(directory.contents().map(directory.path(of:))) == Set(kept))
+            let texts = warned.withLock { $0 }
+            #expect(texts.count == 2)
+            #expect(
+                texts.contains { $0.contains("'\(directory.path(of: elsewhere))'") && $0.contains("the host 'other-") })
+            #expect(texts.contains { $0.contains("'\(directory.path(of: unreadable))'") })
+            inUse.remove()
+            #expect(try directory.contents().count == 3)
+        }
+
+        @Test func `with kill -9 in another container has its spool removed by the next, but not before`() async throws
+        {
+            let directory = try TemporaryDirectory()
+            let environment = BackupEnvironment()
+            let spool = "apex-backup-spool-\(environment.host)-20260101T000000Z-0001"
+            let script = "exec flock \"$1\" sh -c 'touch \"$1.held\"; exec sleep 600' sh \"$1\""
+            let holder = try await CommandLineTool(executable: "/usr/bin/unshare").start(
+                ["--pid", "--fork", "--kill-child", "sh", "-c", script, "sh", directory.path(of: spool)])
+            #expect(try await eventually { try directory.contents() == [spool, "\(spool).held"] })
+            Spool.sweep(directory.path, environment: environment)
+            #expect(try directory.contents().count == 2)
+            holder.send(SIGKILL)
+            #expect(
+                try await eventually {
+                    Spool.sweep(directory.path, environment: environment)
+                    return try directory.contents() == ["\(spool).held"]
+                })
         }
     }
 }

@@ -56,6 +56,31 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `that has to wait for somebody's lock is given up, with the database open`() async throws {
+            let server = try await PostgresCluster.shared()
+            try await server.withDatabase { old in
+                try await server.withDatabase { new in
+                    let (name, restored) = (try #require(old.database), try #require(new.database))
+                    let target = try await TargetServer.open(
+                        old, replacing: [name], clocks: .system)
+                    #expect(try await target.session.query("SHOW lock_timeout").firstValue == "30s")
+                    try await target.session.execute("SET lock_timeout = '1ms'")
+                    let other = try await server.session(server.settings)
+                    try await other.execute("BEGIN")
+                    try await other.execute("COMMENT ON DATABASE \(name) IS 'busy'")
+                    let error = try await requireFailure {
+                        try await target.swap(restored, into: name, keeping: "\(name)_kept", disconnecting: false)
+                    }
+                    #expect(error.sqlstate == "55P03" && error.remedy.contains("pg_locks"), "\(error)")
+                    try await other.execute("ROLLBACK")
+                    await other.close()
+                    await target.close()
+                    let state = "SELECT datallowconn FROM pg_database WHERE datname IN ('\(name)', '\(name)_kept')"
+                    #expect(try await server.firstValue(state) == "t")
+                }
+            }
+        }
+
         @Test func `leaves a database whose name is recognised, however long the first one was`() async throws {
             try await withOneRow { server, scratch, place in
                 let name = try #require(place.database) + String(repeating: "ä", count: 16)

@@ -161,6 +161,13 @@ import Testing
         #expect(try entry().state == .interrupted)
     }
 
+    @Test func `of a backup that waits for the lease of a later one is running`() async throws {
+        let repository = try log().repository
+        _ = try start(host: HostFacts.name, gone: false, chance: 1)
+        _ = try await Lease.acquire(.logical, for: RunID(at: clock.now, chance: 2), in: repository)
+        #expect(try entry().state == .running)
+    }
+
     @Test func `that is damaged is shown as unreadable, and hides no other`() async throws {
         _ = try await log().recorded(.verify, settings: "") { _ in 1 }
         let id = try entry().id

@@ -178,6 +178,8 @@ extension `Logical backup` {
                     ("the manifest itself", try tampered { $0.artefacts[0].name = "manifest.json" }, .objectDamaged),
                     ("another backup's", try tampered { $0.id = other }, .objectDamaged),
                     ("another cluster's", try tampered { $0.cluster = "other" }, .objectDamaged),
+                    ("a format that never was", try tampered { $0.format = -1 }, .objectDamaged),
+                    ("a version that cannot be", try tampered { $0.server.versionNumber = .max }, .objectDamaged),
                 ]
                 for (what, bytes, code) in cases {
                     try storage.remove(key)
@@ -190,7 +192,35 @@ extension `Logical backup` {
                         }
                     }
                     #expect(error.code == code && error.unchanged != nil, "\(what): \(error)")
+                    let latest = try await requireFailure {
+                        try await scratch.planRestore(to: server.settings.with(database: "nowhere"))
+                    }
+                    #expect(latest.code == code && latest.message.contains(manifest.id.text), "\(what): \(latest)")
                     #expect(BackupListing(try #require(try scratch.entries().first)).state == "unreadable", "\(what)")
+                }
+            }
+        }
+
+        @Test func `does not call a backup right whose manifest does not list its dumps`() async throws {
+            try await withBackup { server, scratch, manifest in
+                let key = scratch.repository.layout.manifest(manifest.id)
+                let changes: [(what: String, change: (inout BackupManifest) -> Void)] = [
+                    ("no files", { $0.artefacts = [] }), ("no databases", { $0.databases = [] }),
+                    ("another file", { $0.databases?[0].artefact = "nothere" }),
+                    ("a database twice", { $0.databases = ($0.databases ?? []) + (manifest.databases ?? []) }),
+                    ("a file twice", { $0.artefacts += manifest.artefacts }),
+                ]
+                for (what, change) in changes {
+                    var changed = manifest
+                    change(&changed)
+                    try scratch.repository.storage.remove(key)
+                    _ = try scratch.repository.storage.putIfAbsent(key, try RepositoryJSON.encode(changed))
+                    let report = try #require(try await scratch.verify(.checksum).first, "\(what)")
+                    #expect(report.problems.first?.code == .objectDamaged, "\(what): \(report.problems)")
+                    let error = try await requireFailure {
+                        try await scratch.planRestore(to: server.settings.with(database: "nowhere"))
+                    }
+                    #expect(error.code == .objectDamaged, "\(what): \(error)")
                 }
             }
         }

@@ -14,7 +14,7 @@ import Testing
                   kept: All.
                 """)
         let short = BackupError(.interrupted, "It stopped.", remedy: "Start again.")
-        #expect(short.description == "It stopped.\n  why:  (interrupted)\n  do:   Start again.")
+        #expect(short.description == "It stopped. (interrupted)\n  do:   Start again.")
         #expect(short.leaving("Nothing.").unchanged == "Nothing.")
         #expect(error.leaving("Nothing.").unchanged == "All.")
     }
