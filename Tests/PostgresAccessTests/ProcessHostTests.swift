@@ -22,6 +22,9 @@ import Testing
         #expect(host.isGone(process(pid: 1_999_999_999), on: "db-1", status: nil))
         let before = ProcessIdentity(pid: getpid(), startTicks: 4242, boot: "b6", namespace: nil)
         #expect(host.isGone(before, on: "db-1", status: status))
+        let ended = status.replacing(") S ", with: ") Z ")
+        #expect(
+            host.isGone(process(), on: "db-1", status: ended) && !host.isAlive(process(), on: "db-1", status: ended))
         for other in [process(ticks: 4241), before] { #expect(!host.isAlive(other, on: "db-1", status: status)) }
     }
 

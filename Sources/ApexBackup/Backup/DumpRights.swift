@@ -58,8 +58,8 @@ struct DumpRights: Sendable {
             }
             if found.hasHiddenMappings {
                 warnings.append(
-                    "options of user mappings missing, such as passwords for foreign servers: only a superuser can dump "
-                        + "those of '\(database.name)'")
+                    "options of user mappings may be missing, such as passwords for foreign servers: only a superuser can "
+                        + "dump those of '\(database.name)'")
             }
             if let tables = found.unloggedTables, facts.inRecovery {
                 warnings.append("data missing: a standby has no rows of unlogged tables: '\(database.name)': \(tables)")

@@ -58,7 +58,7 @@ package struct RepositoryPrune: Sendable {
         }
         return Plan(
             retention: policy.plan(for: candidates, at: now),
-            unfinished: entries.filter { $0.isTombstoned }.map(\.id),
+            unfinished: entries.filter { $0.isTombstoned && !$0.isUnreadable }.map(\.id),
             leftovers: try leftovers(among: entries, now: now),
             oldRuns: oldRuns(among: runs, now: now))
     }

@@ -46,6 +46,9 @@ package struct CatalogueEntry: Sendable {
     /// Whether retention may remove it: nothing holds it, and no fact that might hold it is unreadable.
     package var isRemovable: Bool { manifest != nil && hold == nil && unreadableFact == nil }
 
+    /// Whether its manifest cannot be read.
+    var isUnreadable: Bool { if case .unreadable = content { true } else { false } }
+
     package func last(_ kind: BackupFact.Kind, succeeded: Bool = true) -> BackupFact? {
         facts.last { $0.kind == kind && $0.succeeded == succeeded }
     }

@@ -9,7 +9,7 @@ struct Analysis {
     let target: TargetServer
     let jobs: Int
 
-    /// Analyses the tables of a whole database, the largest first; returns what to tell of those that were not.
+    /// Analyses the tables of a whole database, the partitioned first, then the largest; returns what to tell of those that were not.
     ///
     /// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not. A table
     /// that has foreign ones below it is left out, and what is local below it is not: nothing here asks other servers.
@@ -32,10 +32,9 @@ struct Analysis {
         SELECT format('%I.%I', nspname, relname), c.oid IN (SELECT oid FROM foreign_below)
         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND NOT relisshared
-            AND (NOT relispartition OR c.oid NOT IN (SELECT oid FROM foreign_below) AND EXISTS (
-                SELECT FROM pg_inherits JOIN foreign_below b ON inhparent = b.oid WHERE inhrelid = c.oid))
-        ORDER BY CASE relkind WHEN 'p' THEN (SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree(c.oid))
-            ELSE pg_relation_size(c.oid) END DESC NULLS LAST, 1
+            AND (NOT relispartition OR c.oid NOT IN (SELECT oid FROM foreign_below) AND c.oid IN (
+                SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM foreign_below)))
+        ORDER BY relkind = 'p' DESC, pg_relation_size(c.oid) DESC NULLS LAST, 1
         """
 
     /// Analyses these tables, whose names are quoted as SQL needs them.
@@ -70,7 +69,8 @@ struct Analysis {
         let partitions = try await session.query(
             """
             SELECT format('%I.%I', nspname, relname) FROM pg_partition_tree($1::regclass)
-            JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE isleaf AND level > 0
+            JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE level > 0
+            ORDER BY isleaf, level
             """, [table]
         ).rows.compactMap { $0[0] }
         var failures = [failure]

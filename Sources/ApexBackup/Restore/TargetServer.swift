@@ -72,6 +72,8 @@ struct TargetServer: Sendable {
         let session = try await PostgresSession.connect(
             connection, applicationName: "apex-backup restore", timeout: DumpSource.connectTimeout)
         do {
+            // A setting would stay in a pool, for whoever gets the session next.
+            if !statement.isEmpty { try await session.requireDirectConnection() }
             // What a database or role sets could put objects of its own before PostgreSQL's.
             try await session.execute("SET search_path = ''; \(statement)")
             return session

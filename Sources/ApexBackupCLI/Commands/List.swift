@@ -6,8 +6,8 @@ struct List: OperatorCommand {
     static let configuration = CommandConfiguration(
         abstract: "List backups and how far each is proved, or all runs.",
         discussion: """
-            STATE climbs: committed, verified, restored, drilled. 'running', 'aborted' and 'unreadable' are no backups. \
-            What a failure now would cost is told beside the policy's objectives, on standard error.
+            STATE climbs: committed, verified, restored, drilled. 'running', 'interrupted', 'aborted' and 'unreadable' \
+            are no backups. What a failure now would cost is told beside the policy's objectives, on standard error.
 
             EXAMPLE
               apex-backup list --json

@@ -236,7 +236,7 @@ extension PosixStorage {
                 current = next
                 continue
             }
-            guard try current.makeDirectory(name) else { return nil }
+            guard try current.makeDirectory(name, inherited: true) else { return nil }
             guard let next = try current.directory(name) else {
                 if let entry = try current.entry(name), entry.kind == .file {
                     throw BackupError(

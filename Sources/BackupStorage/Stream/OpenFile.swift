@@ -222,12 +222,13 @@ struct DirectoryEntry: Equatable {
         }
     }
 
-    /// Makes the directory `name` durably, for its owner only; it may be there already.
+    /// Makes the directory `name` durably, for its owner only, or `inherited` by that of this directory; it may be there
+    /// already.
     ///
     /// False if this directory itself was removed meanwhile.
-    func makeDirectory(_ name: String) throws(BackupError) -> Bool {
+    func makeDirectory(_ name: String, inherited: Bool) throws(BackupError) -> Bool {
         if unsafe mkdirat(descriptor, name, 0o700) == 0 {
-            if let made = try directory(name) { try give(made.descriptor, name) }
+            if inherited, let made = try directory(name) { try give(made.descriptor, name) }
         } else if errno != EEXIST {
             if errno == ENOENT { return false }
             throw systemError(errno, "The directory '\(path)/\(name)' cannot be made.")
@@ -244,7 +245,8 @@ struct DirectoryEntry: Equatable {
             throw systemError(errno, "'\(path)/\(name)' cannot be examined.")
         }
         guard own.st_uid == 0, folder.st_uid != 0 else { return }
-        guard fchown(made, folder.st_uid, folder.st_gid) == 0 else {
+        // Where root may not give away, or owners cannot be changed, it stays root's.
+        guard fchown(made, folder.st_uid, folder.st_gid) == 0 || errno == EPERM || errno == EINVAL else {
             throw systemError(errno, "'\(path)/\(name)' cannot be given to the owner of its directory.")
         }
     }
@@ -387,7 +389,7 @@ func makeDirectories(_ path: String) throws(BackupError) {
 private func makeDirectories(_ names: [String], below existing: consuming OpenDirectory) throws(BackupError) {
     var current = existing
     for name in names where !name.isEmpty {
-        guard try current.makeDirectory(name), let next = try current.directory(name) else {
+        guard try current.makeDirectory(name, inherited: false), let next = try current.directory(name) else {
             throw systemError(ENOTDIR, "The directory '\(current.path)/\(name)' cannot be made.")
         }
         current = next

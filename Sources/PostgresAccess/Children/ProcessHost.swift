@@ -34,16 +34,24 @@ package struct ProcessHost: Sendable, Hashable {
         guard !name.isEmpty, host == name, !boot.isEmpty, process.pid > 0 else { return false }
         if process.boot != boot { return !process.boot.isEmpty }
         guard let namespace, process.namespace == namespace else { return false }
-        if let ticks = status.flatMap(Self.startTicks) { return ticks != process.startTicks }
+        if let ticks = status.flatMap(Self.startTicks) {
+            return ticks != process.startTicks || status.map(Self.isEnded) == true
+        }
         return kill(process.pid, 0) != 0 && errno == ESRCH
     }
 
     /// Whether `process` of `host` certainly lives; `status` is the content of the status file of its number now.
     package func isAlive(_ process: ProcessIdentity, on host: String, status: String?) -> Bool {
         guard !name.isEmpty, host == name, !boot.isEmpty, process.boot == boot, let namespace,
-            process.namespace == namespace, let ticks = status.flatMap(Self.startTicks)
+            process.namespace == namespace, let status, let ticks = Self.startTicks(in: status)
         else { return false }
-        return ticks == process.startTicks
+        return ticks == process.startTicks && !Self.isEnded(in: status)
+    }
+
+    /// Whether the process has ended and only waits for its parent to look at how.
+    private static func isEnded(in status: String) -> Bool {
+        let state = status[(status.lastIndex(of: ")") ?? status.startIndex)...].dropFirst().first { $0 != " " }
+        return state == "Z" || state == "X"
     }
 
     /// Field 22, counted after the program's name, which may hold anything.
