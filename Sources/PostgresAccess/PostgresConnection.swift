@@ -261,11 +261,10 @@ enum StatementFailure: Error {
 
 /// Ends what a connection is doing, from another thread.
 @safe final class ConnectionInterrupt: Sendable {
-    // libpq lets PQcancel be called on any thread; the handle is freed in deinit.
-    nonisolated(unsafe) private let cancelHandle: OpaquePointer?  // Invariant: it never changes.
     private let state: Mutex<State>
-    /// Held while a cancel request is under way, so that it cannot reach the statement after the one it was meant for.
-    private let requestUnderWay = Mutex(())
+    /// The address of what libpq sends cancel requests with, on any thread: held while one is under way, so that it cannot
+    /// reach the statement after the one it was meant for.
+    private let cancelHandle: Mutex<Int>
     private let queue = DispatchQueue(label: "apex-backup.postgres-cancel")
 
     private struct State {
@@ -276,11 +275,11 @@ enum StatementFailure: Error {
     }
 
     init(cancelHandle: OpaquePointer?, socket: Int32) {
-        unsafe self.cancelHandle = unsafe cancelHandle
+        self.cancelHandle = Mutex(Int(bitPattern: cancelHandle))
         state = Mutex(State(socket: socket))
     }
 
-    deinit { unsafe PQfreeCancel(cancelHandle) }
+    deinit { cancelHandle.withLock { unsafe PQfreeCancel(OpaquePointer(bitPattern: $0)) } }
 
     /// Announces a statement and returns its number.
     func begin() -> Int {
@@ -304,7 +303,7 @@ enum StatementFailure: Error {
     /// Says that the statement is over, and waits for a cancel request that is still on its way to it.
     func end(connectionIsLost: Bool) {
         state.withLock { $0.isRunning = false }
-        if !connectionIsLost { requestUnderWay.withLock { _ in } }
+        if !connectionIsLost { cancelHandle.withLock { _ in } }
     }
 
     /// Says that the connection is about to be closed.
@@ -326,9 +325,9 @@ enum StatementFailure: Error {
 
     /// A cancel request may overtake its statement, so it is repeated until the statement is over.
     private func repeatCancel(_ statement: Int) {
-        let isCurrent = requestUnderWay.withLock { _ in
+        let isCurrent = cancelHandle.withLock { handle in
             guard state.withLock({ $0.statement == statement && $0.isRunning }) else { return false }
-            cancelStatement()
+            Self.cancel(by: handle)
             return true
         }
         guard isCurrent else { return }
@@ -336,9 +335,11 @@ enum StatementFailure: Error {
     }
 
     /// Asks the server to cancel what the connection runs now.
-    func cancelStatement() {
+    func cancelStatement() { cancelHandle.withLock { Self.cancel(by: $0) } }
+
+    private static func cancel(by handle: Int) {
         unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
-            _ = unsafe PQcancel(cancelHandle, buffer.baseAddress, 256)
+            _ = unsafe PQcancel(OpaquePointer(bitPattern: handle), buffer.baseAddress, 256)
         }
     }
 }

@@ -2,8 +2,7 @@ internal import BackupModel
 internal import Glibc
 
 /// A fixed piece of memory in which a stage collects bytes before they go on.
-// The compiler cannot follow memory that is lent: who passes a buffer on does not touch it until it comes back.
-@safe package final class ChunkBuffer: @unchecked Sendable {  // Invariant: a buffer has one holder at a time.
+@safe package final class ChunkBuffer {
     /// How many bytes are in it.
     package private(set) var count = 0
     private let memory: UnsafeMutableBufferPointer<UInt8>

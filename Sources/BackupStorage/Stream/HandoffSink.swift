@@ -1,6 +1,5 @@
 package import BackupModel
 internal import Dispatch
-internal import Synchronization
 
 /// Runs the next stages on a thread of their own, so that both sides work at the same time.
 ///
@@ -47,49 +46,60 @@ package final class HandoffSink: ByteSink {
 
     private func handOver(_ buffer: ChunkBuffer) {
         filling = nil
-        queue.async { [far] in far.consume(buffer) }
+        far.hand(over: buffer)
+        queue.async { [far] in far.consume() }
     }
 }
 
-/// What the thread of a ``HandoffSink`` works with.
-// No lock describes that the caller gets `next` back, to discard what it wrote; the mutex guards all else.
-private final class FarSide: @unchecked Sendable {  // Invariant: only the queue touches `next` until it is at rest.
-    private struct State {
-        var freeBuffers: [ChunkBuffer]
-        var failure: BackupError?
-        var isAbandoned = false
-    }
-
+/// What the two sides of a ``HandoffSink`` share.
+// Unchecked, because buffers go back and forth, and the caller gets `next` back to discard what it wrote: the compiler
+// follows neither. Invariant: only the queue touches `next` until it is at rest, a buffer has one holder, and all that
+// changes is touched under `lock`.
+private final class FarSide: @unchecked Sendable {  // Invariant: as above, for `next`, the buffers and the rest.
     private let next: any ByteSink
-    private let state: Mutex<State>
+    private let lock = DispatchSemaphore(value: 1)
+    private var freeBuffers: [ChunkBuffer]
+    private var fullBuffers: [ChunkBuffer] = []
+    private var firstFailure: BackupError?
+    private var isAbandoned = false
     private let freeCount = DispatchSemaphore(value: 0)
 
     init(_ next: any ByteSink, buffers: [ChunkBuffer]) {
         self.next = next
-        state = Mutex(State(freeBuffers: buffers))
+        freeBuffers = buffers
         for _ in buffers { freeCount.signal() }
     }
 
-    var failure: BackupError? { state.withLock { $0.failure } }
+    var failure: BackupError? { locked { firstFailure } }
 
-    func abandon() { state.withLock { $0.isAbandoned = true } }
+    func abandon() { locked { isAbandoned = true } }
 
     func freeBuffer() -> ChunkBuffer {
         freeCount.wait()
-        return state.withLock { $0.freeBuffers.removeLast() }
+        return locked { freeBuffers.removeLast() }
     }
 
-    func consume(_ buffer: ChunkBuffer) {
+    func hand(over buffer: ChunkBuffer) { locked { fullBuffers.append(buffer) } }
+
+    /// Passes on what was handed over first of all that waits.
+    func consume() {
+        let buffer = locked { fullBuffers.removeFirst() }
         run { () throws(BackupError) in try buffer.withBytes { bytes throws(BackupError) in try next.write(bytes) } }
         buffer.removeAll()
-        state.withLock { $0.freeBuffers.append(buffer) }
+        locked { freeBuffers.append(buffer) }
         freeCount.signal()
     }
 
     func finish() { run { () throws(BackupError) in try next.finish() } }
 
     private func run(_ step: () throws(BackupError) -> Void) {
-        guard state.withLock({ $0.failure == nil && !$0.isAbandoned }) else { return }
-        do { try step() } catch { state.withLock { $0.failure = error } }
+        guard locked({ firstFailure == nil && !isAbandoned }) else { return }
+        do { try step() } catch { locked { firstFailure = error } }
+    }
+
+    private func locked<Value>(_ body: () -> Value) -> Value {
+        lock.wait()
+        defer { lock.signal() }
+        return body()
     }
 }
