@@ -9,7 +9,8 @@ struct Analysis {
     let target: TargetServer
     let jobs: Int
 
-    /// Analyses the tables of a whole database, the partitioned first, then the largest; returns what to tell of those that were not.
+    /// Analyses the tables of a whole database, the partitioned first, then the largest; returns what to tell of those
+    /// that were not.
     ///
     /// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not. A table
     /// that has foreign ones below it is left out, and what is local below it is not: nothing here asks other servers.
@@ -18,9 +19,8 @@ struct Analysis {
         let foreign = found.filter { $0[1] == "t" }.compactMap { $0[0] }
         let warnings = try await run(on: found.filter { $0[1] == "f" }.compactMap { $0[0] }, in: database)
         guard !foreign.isEmpty else { return warnings }
-        let more = foreign.count > 10 ? " and \(foreign.count - 10) more" : ""
         return warnings + [
-            "no ANALYZE of \(foreign.prefix(10).joined(separator: ", "))\(more), which has foreign tables below it: that "
+            "no ANALYZE of \(Self.firstTen(foreign)), which has foreign tables below it: that "
                 + "would ask their servers; run it by hand"
         ]
     }
@@ -56,11 +56,14 @@ struct Analysis {
             return try await group.reduce(into: []) { $0 += $1 }
         }
         guard !failures.isEmpty else { return [] }
-        let more = failures.count > 10 ? " and \(failures.count - 10) more" : ""
         return [
-            "ANALYZE failed for \(failures.prefix(10).joined(separator: ", "))\(more): all data is there, but the planner "
+            "ANALYZE failed for \(Self.firstTen(failures)): all data is there, but the planner "
                 + "lacks statistics; mend what the server names, and run ANALYZE by hand"
         ]
+    }
+
+    private static func firstTen(_ names: [String]) -> String {
+        names.prefix(10).joined(separator: ", ") + (names.count > 10 ? " and \(names.count - 10) more" : "")
     }
 
     /// What failed; partitions are then tried one by one, as the first that fails keeps the server from the others.

@@ -28,9 +28,8 @@ struct TargetServer: Sendable {
         }
         let session = try await maintenanceSession(connection, avoiding: names)
         do {
-            for name in names.sorted() {
-                let found = try await session.query("SELECT datistemplate FROM pg_database WHERE datname = $1", [name])
-                guard found.firstValue == "t" else { continue }
+            let templates = try await session.query("SELECT datname FROM pg_database WHERE datistemplate").rows
+            if let name = templates.compactMap({ $0[0] }).first(where: names.contains) {
                 throw BackupError(
                     .targetUnsuitable, "'\(name)' is a template: new databases are copies of it.",
                     remedy: "Give another name; into a template nothing is restored.",

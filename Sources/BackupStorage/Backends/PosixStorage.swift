@@ -4,7 +4,8 @@ internal import Synchronization
 /// A repository in a directory of a local or network file system.
 ///
 /// Names that begin with a dot belong to the file system (temporary files, snapshots, NFS) and are never objects.
-/// Folders and files are for their owner only; what root makes belongs to the owner of the folder it is in. A symbolic link below the root is never followed.
+/// Folders and files are for their owner only; what root makes belongs to the owner of the folder it is in. A symbolic
+/// link below the root is never followed.
 package final class PosixStorage: Storage {
     private let root: String
     /// The root directory as first seen: another one there later means that something was mounted or unmounted.
