@@ -203,16 +203,19 @@ import Testing
             let restore = try await place.tool.start(arguments + ["--confirm", target])
             #expect(await place.isHeld())
             let isOpen = "SELECT datallowconn FROM pg_database WHERE datname = '\(target)'"
-            let watching = try await cluster.session()
-            // While somebody is in it, the swap waits for two seconds with the database closed.
-            try await cluster.whileLocked("precious", database: target) {
-                try place.letGo()
-                let isClosed = try await eventually { try await watching.query(isOpen).firstValue == "f" }
-                restore.send(SIGKILL)
-                _ = try await restore.output()
-                #expect(isClosed)
-            }
-            await watching.close()
+            // Whoever comments on a database keeps others from renaming it, for which the swap waits with it closed.
+            let commenting = try await cluster.session()
+            try await commenting.execute("BEGIN; COMMENT ON DATABASE \(target) IS 'busy'")
+            try place.letGo()
+            #expect(try await eventually { try await commenting.query(isOpen).firstValue == "f" })
+            restore.send(SIGKILL)
+            _ = try await restore.output()
+            try await commenting.execute(
+                """
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))
+                """)
+            await commenting.close()
             #expect(try await cluster.answer(isOpen) == "f")
             #expect(try await place.runs("restore").sorted() == ["interrupted", "refused"])
             let half = try #require(

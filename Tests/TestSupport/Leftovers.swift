@@ -3,14 +3,26 @@ internal import Glibc
 internal import PostgresAccess
 internal import Synchronization
 
-/// Sees to it that tests leave nothing in `/tmp` and no process behind, also when a test process was killed.
+/// Sees to it that tests leave no file and no process behind, also when a test process was killed.
 enum Leftovers {
     private static let prefix = "apex-test-"
     private static let atExit = Mutex<Set<String>?>(nil)
+    private static let disk = "/tmp"
+    private static let memory = "/dev/shm"
 
     /// A new path in `/tmp` that says which process it is of.
-    static func newPath(_ purpose: String) -> String {
-        "/tmp/\(prefix)\(getpid())-\(purpose)-\(String(UInt32.random(in: .min ... .max), radix: 36))"
+    static func newPath(_ purpose: String) -> String { newPath(purpose, in: disk) }
+
+    /// A new path for a cluster: in memory where there is plenty, as databases come and go by hundreds of files, for
+    /// which ext4 searches long among those just deleted.
+    static let newClusterPath: @Sendable () -> String = {
+        var system = statvfs()
+        let isRoomy = unsafe statvfs(memory, &system) == 0 && UInt64(system.f_bavail) * UInt64(system.f_frsize) >= 8 << 30
+        return { newPath("cluster", in: isRoomy ? memory : disk) }
+    }()
+
+    private static func newPath(_ purpose: String, in folder: String) -> String {
+        "\(folder)/\(prefix)\(getpid())-\(purpose)-\(String(UInt32.random(in: .min ... .max), radix: 36))"
     }
 
     /// Ends the processes that work in `directory`, and removes it, when this process exits.
@@ -24,11 +36,14 @@ enum Leftovers {
 
     /// Removes what test processes that are no more have left.
     static func removeThoseOfDeadProcesses() async {
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: "/tmp")) ?? [] where name.hasPrefix(prefix) {
-            guard let process = Int32(name.dropFirst(prefix.count).prefix { $0 != "-" }), process != getpid(),
-                kill(process, 0) != 0, errno == ESRCH
-            else { continue }
-            remove("/tmp/\(name)")
+        for folder in [disk, memory] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            for name in names where name.hasPrefix(prefix) {
+                guard let process = Int32(name.dropFirst(prefix.count).prefix { $0 != "-" }), process != getpid(),
+                    kill(process, 0) != 0, errno == ESRCH
+                else { continue }
+                remove("\(folder)/\(name)")
+            }
         }
     }
 

@@ -29,7 +29,7 @@ package struct PostgresCluster: Sendable {
         var options = ScratchServer.Options()
         options.configuration = ["full_page_writes": "off", "max_connections": mostConnections]
         options.configuration.merge(configuration) { _, given in given }
-        let directory = temporaryPath("cluster")
+        let directory = Leftovers.newClusterPath()
         Leftovers.removeAtExit(directory)
         let server = try await ScratchServer.start(
             binDirectory: tools.directory, directory: directory, options: options)

@@ -47,6 +47,14 @@ final class ScratchRepository: Sendable {
             wrapped(repository.storage), layout: repository.layout, environment: repository.environment)
     }
 
+    /// The repository as it is, for which no time passes before `isOver` is true: no wait of limited length ends until then.
+    func withoutTimePassing(until isOver: @escaping @Sendable () -> Bool) throws -> Repository {
+        var environment = repository.environment
+        let passing = environment.clocks.monotonic
+        environment.clocks.monotonic = { isOver() ? passing() : .zero }
+        return try Repository.open(repository.storage, layout: repository.layout, environment: environment)
+    }
+
     var warnings: [String] {
         recorded.all.compactMap { if case .warning(let text) = $0 { text } else { nil } }
     }
@@ -71,13 +79,15 @@ final class ScratchRepository: Sendable {
     }
 
     func planRestore(
-        to place: ConnectionSettings, _ configure: (inout RestoreRequest) -> Void = { _ in }
+        to place: ConnectionSettings, in repository: Repository? = nil,
+        _ configure: (inout RestoreRequest) -> Void = { _ in }
     ) async throws -> (restore: LogicalRestore, prepared: LogicalRestore.Prepared) {
         var request = RestoreRequest()
         request.bin = server.tools.directory
         request.spoolDirectory = directory.path
         configure(&request)
-        let restore = try LogicalRestore(repository: repository, request: request, url: place.redacted)
+        let restore = try LogicalRestore(
+            repository: repository ?? self.repository, request: request, url: place.redacted)
         return (restore, try await onOwnThreads { try await restore.prepare() })
     }
 

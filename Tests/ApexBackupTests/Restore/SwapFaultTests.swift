@@ -19,7 +19,11 @@ extension `Logical restore` {
         ) async throws {
             try await withOneRowAndPlace(on: server) { server, scratch, place in
                 let name = try #require(place.database)
-                let (restore, prepared) = try await scratch.planRestore(to: place) { $0.overwrites = true }
+                let isDisturbed = Atomic(false)
+                let repository = try scratch.withoutTimePassing(until: { isDisturbed.load(ordering: .relaxed) })
+                let (restore, prepared) = try await scratch.planRestore(to: place, in: repository) {
+                    $0.overwrites = true
+                }
                 let other = try await PostgresSession.connect(
                     place, applicationName: "payroll", timeout: .seconds(60))
                 let running = Task(executorPreference: ThreadedExecutor.shared) { try await restore.run(prepared) }
@@ -28,6 +32,7 @@ extension `Logical restore` {
                 }
                 #expect(closed)
                 try await disturb(server, running)
+                isDisturbed.store(true, ordering: .relaxed)
                 let error = try await requireFailure { try await running.value }
                 await prepared.close()
                 await other.close()
