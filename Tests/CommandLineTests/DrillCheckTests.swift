@@ -72,6 +72,7 @@ private struct Application {
                 "{id: late, type: amcheck, gating: false}", "{id: rows, type: rows, with: {tables: all}}",
                 "{id: some, type: rows, with: {tables: [public.t, Möbel]}}",
                 "{id: sql, type: sql, with: {sql: \"SELECT max(id) FROM t\"}, expect: {between: [50, 50]}}",
+                "{id: match, type: sql, with: {sql: SELECT 'PostgreSQL 15'}, expect: {matches: '^\\w+\\M \\d+$'}}",
                 "{id: structure, type: structure}", "{id: roles, type: roles}", "{id: extensions, type: extensions}",
                 "{id: sequences, type: sequences}",
                 "{id: amcheck, type: amcheck, gating: true, with: {heapallindexed: true}}",
@@ -82,7 +83,7 @@ private struct Application {
             let (status, report) = try await place.drill()
             let answers = answers(report)
             #expect(status == 0, "\(report["reasons"]?.elements ?? [])")
-            #expect(answers.count == 12)
+            #expect(answers.count == 13)
             for (id, answer) in answers { #expect(answer["verdict"]?.text == "pass", "\(id): \(answer)") }
             #expect(answers["sql"]?["got"]?.number == 50 && answers["http"]?["got"]?.number == 200)
             #expect(answers["rows"]?["evidence"]?.text == "count(*) of 2 tables against 70 captured rows")
@@ -174,6 +175,9 @@ private struct Application {
                 "{id: closed, type: http, with: {url: \"http://127.0.0.1:1/\"}}",
                 "{id: command, type: command, with: {argv: [/bin/sh, -c, exit 3]}}",
                 "{id: slow-sql, type: sql, timeout: 200ms, with: {sql: \"SELECT 1 FROM pg_sleep(600)\"}, expect: {eq: 1}}",
+                "{id: slow-match, type: sql, timeout: 200ms, with: {sql: \"SELECT repeat('a', 1009)\"}, "
+                    + "expect: {matches: '^(a*)(a*)(a*)(a*)(a*)(a*)\\1\\2\\3\\4\\5\\6b?$'}}",
+                "{id: unmatched, type: sql, with: {sql: SELECT 'abc'}, expect: {matches: ^b}}",
                 "{id: slow-http, type: http, timeout: 200ms, with: {url: \"\(application.address)/hang\"}}",
                 "{id: slow-command, type: command, timeout: 200ms, with: {argv: [/bin/sleep, \"600\"]}}",
                 "{id: syntax, type: sql, with: {sql: SELEC 1}, expect: {eq: 1}}",
@@ -195,6 +199,7 @@ private struct Application {
                 "roles": role, "extensions": "citext", "sequences": "is at 3, captured at 20", "amcheck": "same_idx",
                 "http": "got 503", "moved": "got 302", "closed": "had no answer", "command": "got 3, expected",
                 "slow-sql": "no answer within 200 ms", "slow-http": "no answer",
+                "slow-match": "no answer within 200 ms", "unmatched": "got 'abc', expected matches '^b'",
                 "slow-command": "no answer within 200 ms", "unknown": "holds no table unknown",
                 "other-sql": "holds no database 'other'; it holds '\(place.database)'",
                 "other-command": "holds no database 'other'", "other-rows": "holds no database 'other'",
@@ -214,7 +219,7 @@ private struct Application {
                 #expect(answers[id]?["reason"]?.text?.contains(words) == true, "\(id)")
             }
             let severities = report["findings"]?.elements.compactMap { $0["severity"]?.text } ?? []
-            #expect(severities.filter { $0 == "failed" }.count == 20 && severities.last == "advisory")
+            #expect(severities.filter { $0 == "failed" }.count == 22 && severities.last == "advisory")
             #expect(report["recovery_time"]?["total_s"] == nil && report["objectives"]?["rto_verdict"]?.text == "fail")
             #expect((report["recovery_time"]?["not_recovered_within_s"]?.number ?? 0) > 0)
             #expect(report["cleanup"]?["done"] == .bool(true))
@@ -256,6 +261,23 @@ private struct Application {
             try place.directory.write(bytes, to: marker)
             let damaged = try await place.tool.run(arguments + ["--json"])
             #expect(try damaged.status == 1 && damaged.json()["verdict"]?.text == "fail")
+        }
+    }
+
+    @Test func `is NOT VERIFIED before anything is restored if a check's regular expression is none`() async throws {
+        try await Workplace.with { place in
+            _ = try await place.backUp()
+            try place.writeDrill(checks: [
+                Self.rows, "{id: hex, type: sql, with: {sql: SELECT 'a'}, expect: {matches: '[0-9a-f'}}",
+            ])
+            let (status, report) = try await place.drill()
+            #expect(status == 2 && report["verdict"]?.text == "not_verified")
+            let reason = report["reasons"]?.elements.first?.text ?? ""
+            #expect(reason.contains("The check 'hex' expects what '[0-9a-f' matches, which is no regular"), "\(reason)")
+            #expect(reason.contains("brackets [] not balanced"), "\(reason)")
+            let phases = report["recovery_time"]?["phases"]?.elements.compactMap { $0["name"]?.text } ?? []
+            #expect(phases.contains("provision") && !phases.contains("restore"), "\(phases)")
+            #expect(try place.scratchLeftovers().isEmpty)
         }
     }
 

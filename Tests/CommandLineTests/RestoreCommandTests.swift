@@ -160,6 +160,13 @@ import Testing
             let narrow = try await place.backUp()
             #expect(try await warnings("latest").contains { $0.contains("\(id), which is older, was taken of more") })
             #expect(try await warnings(narrow).contains { $0.contains(id) } == false)
+            for (name, remedy) in [
+                ("postgres", "Restore \(id), the newest that holds it"), ("lost", "no other backup"),
+            ] {
+                let refused = try await place.tool.run(["restore", "--database", name, "--to", target, "--json"])
+                let error = try refused.json()["error"]
+                #expect(refused.status == 64 && error?["remedy"]?.text?.contains(remedy) == true, "\(refused)")
+            }
         }
     }
 }

@@ -17,7 +17,8 @@ enum Leftovers {
     /// which ext4 searches long among those just deleted.
     static let newClusterPath: @Sendable () -> String = {
         var system = statvfs()
-        let isRoomy = unsafe statvfs(memory, &system) == 0 && UInt64(system.f_bavail) * UInt64(system.f_frsize) >= 8 << 30
+        let isThere = unsafe statvfs(memory, &system) == 0
+        let isRoomy = isThere && UInt64(system.f_bavail) * UInt64(system.f_frsize) >= 8 << 30
         return { newPath("cluster", in: isRoomy ? memory : disk) }
     }()
 

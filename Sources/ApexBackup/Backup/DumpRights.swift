@@ -95,12 +95,9 @@ struct DumpRights: Sendable {
     }
 
     private func look(into database: String) async throws -> Findings {
-        let session = try await PostgresSession.connect(
-            connection.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout)
-        let answer: Result<QueryResult, any Error>
-        do { answer = .success(try await session.query(Self.query)) } catch { answer = .failure(error) }
-        await session.close()
-        let found = try answer.get()
+        let found = try await PostgresSession.with(
+            connection.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout
+        ) { try await $0.query(Self.query) }
         return Findings(
             guardedTables: found.value(0, "guarded"), unloggedTables: found.value(0, "unlogged"),
             hasClosedLargeObjects: found.value(0, "large_objects") == "t",

@@ -16,9 +16,9 @@ struct DumpSource: Sendable {
     static func open(
         _ connection: ConnectionSettings, for request: LogicalBackup.Request, into repository: Repository
     ) async throws -> DumpSource {
-        let session = try await PostgresSession.connect(
-            connection, applicationName: "apex-backup", timeout: connectTimeout)
-        do {
+        try await PostgresSession.with(
+            connection, applicationName: "apex-backup", timeout: connectTimeout
+        ) { session in
             let facts = try await session.serverFacts()
             try repository.requireIncarnation(facts.systemIdentifier)
             let tools = try await ClientTools.find(
@@ -35,13 +35,9 @@ struct DumpSource: Sendable {
             warnings += excludedInVain(request.settings, among: all).map {
                 "'\($0)' is excluded, and the server has no such database that would be dumped"
             }
-            await session.close()
             return DumpSource(
                 connection: connection, facts: facts, tools: tools, role: role, databases: databases,
                 warnings: warnings)
-        } catch {
-            await session.close()
-            throw error
         }
     }
 

@@ -94,9 +94,14 @@ struct DrillChecks: Sendable {
             try await session.execute("SET default_transaction_read_only = on")
             do {
                 let rows = try await session.query(statement).rows
-                let got = rows.count == 1 && rows[0].count == 1 ? CheckValue(answer: rows[0][0]) : nil
+                let isOneValue = rows.count == 1 && rows[0].count == 1
+                var outcome = expectation.holds(forRows: rows)
+                if case .matches(let pattern) = expectation, isOneValue, let text = rows[0][0] {
+                    outcome = expectation.meets(try await session.matches(text, pattern), text)
+                }
                 return CheckAnswer(
-                    expectation.holds(forRows: rows), got: got, evidence: "asked of database '\(database.name)'")
+                    outcome, got: isOneValue ? CheckValue(answer: rows[0][0]) : nil,
+                    evidence: "asked of database '\(database.name)'")
             } catch let error as BackupError {
                 // A statement that cannot be parsed is the policy's fault and says nothing of the restored data.
                 if await session.lastServerError?.sqlstate == "42601" {
@@ -257,6 +262,29 @@ extension DrillCommand {
         self.environment.keys.flatMap { name -> [String] in
             guard case .secret? = self.environment[name], let value = environment[name] else { return [] }
             return [value] + value.split(whereSeparator: \.isNewline).map(String.init)
+        }
+    }
+}
+
+extension PostgresSession {
+    /// Whether the regular expression matches a part of `text`: on the server, which can be told to stop.
+    fileprivate func matches(_ text: String, _ pattern: String) async throws -> Bool {
+        try await query("SELECT $1::text OPERATOR(pg_catalog.~) $2::text", [text, pattern]).firstValue == "t"
+    }
+
+    /// Refuses what is no regular expression to the server.
+    func requireRegularExpressions(of checks: [DrillCheck]) async throws {
+        for check in checks {
+            guard case .sql(_, .matches(let pattern)) = check.question else { continue }
+            do {
+                _ = try await matches("", pattern)
+            } catch let error as BackupError where error.sqlstate == "2201B" {
+                throw BackupError(
+                    .settings,
+                    "The check '\(check.id)' expects what '\(pattern)' matches, which is no regular expression.",
+                    reason: error.reason, remedy: "Mend it in the drill's policy; PostgreSQL's manual has the syntax.",
+                    unchanged: "Nothing was restored.")
+            }
         }
     }
 }

@@ -17,19 +17,12 @@ struct DrillIsolation: Sendable {
     /// Returns what the server says of each setting, with what follows from it.
     ///
     /// - Throws: ``ErrorCode/targetUnsuitable`` if one has another value than it was given.
-    func prove(of server: ScratchServer) async throws -> [String] {
-        let session = try await PostgresSession.connect(
-            server.settings, applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout)
-        do {
-            let answer = try await session.query("SELECT name, setting FROM pg_catalog.pg_settings")
-            await session.close()
-            var answers: [String: String] = [:]
-            for row in answer.rows { if let name = row[0], let setting = row[1] { answers[name] = setting } }
-            return try judge(answers)
-        } catch {
-            await session.close()
-            throw error
+    func prove(in session: PostgresSession) async throws -> [String] {
+        var answers: [String: String] = [:]
+        for row in try await session.query("SELECT name, setting FROM pg_catalog.pg_settings").rows {
+            if let name = row[0], let setting = row[1] { answers[name] = setting }
         }
+        return try judge(answers)
     }
 
     /// The lines for the report, if every setting in `answers` is as it must be.

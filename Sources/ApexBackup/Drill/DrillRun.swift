@@ -112,7 +112,13 @@ package struct DrillRun: Sendable {
             let server = try await ScratchServer.start(
                 binDirectory: tools.directory, directory: directory, options: scratchOptions(isolation))
             started = server
-            return (server, try await isolation.prove(of: server))
+            let answers = try await PostgresSession.with(
+                server.settings, applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
+            ) { session in
+                try await session.requireRegularExpressions(of: policy.checks)
+                return try await isolation.prove(in: session)
+            }
+            return (server, answers)
         }
         journal.isolation = answers
         let restored = try await restore(entry, into: server, journal: &journal)

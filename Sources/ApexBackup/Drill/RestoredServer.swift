@@ -38,17 +38,9 @@ struct RestoredServer: Sendable {
     func withSession<Value: Sendable>(
         _ database: String, _ body: (PostgresSession) async throws -> Value
     ) async throws -> Value {
-        let session = try await PostgresSession.connect(
+        try await PostgresSession.with(
             connection.with(database: database), applicationName: "apex-backup drill",
-            timeout: DumpSource.connectTimeout)
-        do {
-            let value = try await body(session)
-            await session.close()
-            return value
-        } catch {
-            await session.close()
-            throw error
-        }
+            timeout: DumpSource.connectTimeout, body)
     }
 
     func tableLines(of database: DatabaseRecord) throws -> [TableLine] {

@@ -151,6 +151,17 @@ package struct Catalogue: Sendable {
         }?.manifest
     }
 
+    /// The newest logical backup that holds the database and of which no damage is known.
+    func newest(holding database: String) throws(BackupError) -> RunID? {
+        for entry in try backups().reversed() where entry.failedVerification == nil {
+            guard let manifest = entry.manifest, manifest.kind == .logical,
+                let held = try? databases(of: manifest).databases
+            else { continue }
+            if held.contains(where: { $0.name == database }) { return entry.id }
+        }
+        return nil
+    }
+
     private func missing(_ name: String, reason: String?) -> BackupError {
         BackupError(
             .backupMissing,

@@ -36,9 +36,9 @@ package struct Initialization: Sendable {
 
     /// The server is asked first: where it cannot be, nothing is made.
     package func run() async throws -> Outcome {
-        let session = try await PostgresSession.connect(
-            connection, applicationName: "apex-backup init", timeout: DumpSource.connectTimeout)
-        do {
+        try await PostgresSession.with(
+            connection, applicationName: "apex-backup init", timeout: DumpSource.connectTimeout
+        ) { session in
             let facts = try await session.serverFacts()
             let (repository, isNew) = try Repository.create(storage, layout: layout, environment: environment)
             let isFirst = try repository.incarnations().isEmpty
@@ -50,14 +50,10 @@ package struct Initialization: Sendable {
             }
             try repository.requireIncarnation(facts.systemIdentifier)
             let needs = try await rightsMissing(in: session, facts: facts) + (await toolsMissing(for: facts))
-            await session.close()
             return Outcome(
                 repository: storage.location, repositoryID: repository.marker.id, isNew: isNew,
                 cluster: layout.cluster, systemIdentifier: facts.systemIdentifier, serverVersion: facts.version,
                 needs: needs)
-        } catch {
-            await session.close()
-            throw error
         }
     }
 

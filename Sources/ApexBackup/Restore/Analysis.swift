@@ -9,13 +9,15 @@ struct Analysis {
     let target: TargetServer
     let jobs: Int
 
-    /// Analyses the tables of a whole database, the partitioned first, then the largest; returns what to tell of those
-    /// that were not.
+    /// Analyses the tables of a database, the partitioned first, then the largest; returns what to tell of those that
+    /// were not.
     ///
+    /// With `names`, which are quoted as SQL needs them, only these tables and those they are partitions of.
     /// Partitions are analysed with their table, whose own statistics no one else gathers: autovacuum does not. A table
     /// that has foreign ones below it is left out, and what is local below it is not: nothing here asks other servers.
-    func run(in database: String) async throws -> [String] {
-        let found = try await target.withSession(in: database) { try await $0.query(Self.tables).rows }
+    func run(in database: String, only names: [String]? = nil) async throws -> [String] {
+        let query = Self.tables(names)
+        let found = try await target.withSession(in: database) { try await $0.query(query).rows }
         let foreign = found.filter { $0[1] == "t" }.compactMap { $0[0] }
         let warnings = try await run(on: found.filter { $0[1] == "f" }.compactMap { $0[0] }, in: database)
         guard !foreign.isEmpty else { return warnings }
@@ -25,20 +27,27 @@ struct Analysis {
         ]
     }
 
-    private static let tables = """
-        WITH RECURSIVE foreign_below AS (
-            SELECT inhparent AS oid FROM pg_inherits JOIN pg_class f ON f.oid = inhrelid WHERE f.relkind = 'f'
-            UNION SELECT inhparent FROM pg_inherits JOIN foreign_below b ON inhrelid = b.oid)
-        SELECT format('%I.%I', nspname, relname), c.oid IN (SELECT oid FROM foreign_below)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND NOT relisshared
-            AND (NOT relispartition OR c.oid NOT IN (SELECT oid FROM foreign_below) AND c.oid IN (
-                SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM foreign_below)))
-        ORDER BY relkind = 'p' DESC, pg_relation_size(c.oid) DESC NULLS LAST, 1
-        """
+    private static func tables(_ names: [String]?) -> String {
+        let chosen = names.map { names in
+            let list = names.map(quoteLiteral).joined(separator: ", ")
+            return "AND coalesce(pg_partition_root(c.oid), c.oid) IN "
+                + "(SELECT coalesce(pg_partition_root(t), t) FROM unnest(ARRAY[\(list)]::regclass[]) t)"
+        }
+        return """
+            WITH RECURSIVE foreign_below AS (
+                SELECT inhparent AS oid FROM pg_inherits JOIN pg_class f ON f.oid = inhrelid WHERE f.relkind = 'f'
+                UNION SELECT inhparent FROM pg_inherits JOIN foreign_below b ON inhrelid = b.oid)
+            SELECT format('%I.%I', nspname, relname), c.oid IN (SELECT oid FROM foreign_below)
+            FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+            WHERE relkind IN ('r', 'm', 'p') AND relpersistence <> 't' AND NOT relisshared
+                AND (NOT relispartition OR c.oid NOT IN (SELECT oid FROM foreign_below) AND c.oid IN (
+                    SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM foreign_below)))
+                \(chosen ?? "")
+            ORDER BY relkind = 'p' DESC, pg_relation_size(c.oid) DESC NULLS LAST, 1
+            """
+    }
 
-    /// Analyses these tables, whose names are quoted as SQL needs them.
-    func run(on tables: [String], in database: String) async throws -> [String] {
+    private func run(on tables: [String], in database: String) async throws -> [String] {
         let cursor = Cursor()
         let failures = try await withThrowingTaskGroup(of: [String].self) { group in
             for _ in 0..<max(1, min(jobs, tables.count)) {

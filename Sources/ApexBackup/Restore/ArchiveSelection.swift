@@ -5,6 +5,7 @@ struct ArchiveSelection: Sendable {
     /// What is left out although it belongs to a chosen table, and what comes without its rows.
     private(set) var remarks: [String] = []
     private let entries: [ArchiveListing.Entry]
+    private let partitions: [Int: [Int]]
     private var chosen: Set<Int> = []
 
     /// Chooses; `schemasThere` are those of the database that the parts are added to, `nil` when it is a new one.
@@ -12,6 +13,7 @@ struct ArchiveSelection: Sendable {
         of listing: ArchiveListing, tables: [String], schemas: [String], schemasThere: Set<String>?
     ) throws(BackupError) {
         entries = listing.entries
+        partitions = Self.partitions(among: entries)
         for schema in schemas { try choose(schema: schema) }
         for table in tables { try choose(table: table) }
         addWhatBelongs()
@@ -73,20 +75,27 @@ struct ArchiveSelection: Sendable {
                 remedy: "Name it with its schema.", unchanged: "Nothing was changed.")
         }
         chosen.insert(first.dumpID)
-        choosePartitions(of: first.dumpID)
+        var toFollow = partitions[first.dumpID] ?? []
+        while let partition = toFollow.popLast() {
+            guard chosen.insert(partition).inserted else { continue }
+            toFollow += partitions[partition] ?? []
+        }
     }
 
-    /// The rows of a partitioned table are in its partitions, which `TABLE ATTACH` entries of their names join to it.
-    private mutating func choosePartitions(of table: Int) {
-        let attached = entries.filter { $0.kind == "TABLE ATTACH" && $0.dependencies.contains(table) }
-        for partition in entries where Self.relations.contains(partition.kind) && partition.dumpID != table {
-            let isAttached = attached.contains {
-                $0.namespace == partition.namespace && $0.name == partition.name
-                    && $0.dependencies.contains(partition.dumpID)
+    /// The partitions of each partitioned table, which hold its rows: `TABLE ATTACH` entries of their names join them.
+    private static func partitions(among entries: [ArchiveListing.Entry]) -> [Int: [Int]] {
+        var tables: [Int: ArchiveListing.Entry] = [:]
+        for entry in entries where relations.contains(entry.kind) { tables[entry.dumpID] = entry }
+        var partitions: [Int: [Int]] = [:]
+        for attachment in entries where attachment.kind == "TABLE ATTACH" {
+            let joined = attachment.dependencies.compactMap { tables[$0] }
+            let partition = joined.first { $0.namespace == attachment.namespace && $0.name == attachment.name }
+            guard let partition = partition?.dumpID else { continue }
+            for table in joined where table.dumpID != partition {
+                partitions[table.dumpID, default: []].append(partition)
             }
-            guard isAttached, chosen.insert(partition.dumpID).inserted else { continue }
-            choosePartitions(of: partition.dumpID)
         }
+        return partitions
     }
 
     private static func unknown(_ what: String, _ name: String) -> BackupError {

@@ -79,7 +79,8 @@ struct DatabaseRestore {
         do {
             let tables = try countedTables(of: record)
             let warnings = try await phases.measure("analyze") {
-                try await Analysis(target: target, jobs: 1).run(on: Self.names(of: tables ?? []), in: database.target)
+                try await Analysis(target: target, jobs: 1).run(
+                    in: database.target, only: Self.names(of: tables ?? []))
             }
             let result = try await phases.measure("compare") {
                 try await compareCounts(of: tables, in: database.target)

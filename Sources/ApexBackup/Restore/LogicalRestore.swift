@@ -67,8 +67,10 @@ package struct LogicalRestore: Sendable {
                 .usage, "Backup \(entry.id) holds a data directory; a connection URL takes dumps.",
                 remedy: "Name a directory with --to, or a logical backup.", unchanged: "Nothing was changed.")
         }
-        let (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
-        let chosen = try RestorePlanning.choose(among: databases, request: request, into: connection.database)
+        let catalogue = Catalogue(repository)
+        let (databases, artefacts) = try catalogue.databases(of: manifest)
+        let chosen = try RestorePlanning.choose(
+            among: databases, request: request, into: connection.database, newestHolding: catalogue.newest(holding:))
         let target = try await TargetServer.open(
             connection, replacing: Set(chosen.map(\.target)), clocks: repository.environment.clocks)
         do {

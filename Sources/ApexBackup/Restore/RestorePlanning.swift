@@ -107,27 +107,30 @@ struct RestorePlanning {
     /// Which databases go where.
     ///
     /// A URL with a name takes one: the one asked for, else the one of the same name, else the only one beside
-    /// `postgres`. A URL without a name takes all, each under its own name.
+    /// `postgres`. A URL without a name takes all, each under its own name. Where one is not there, `newestHolding` says
+    /// which backup has it.
     static func choose(
-        among databases: [DatabaseRecord], request: RestoreRequest, into name: String?
+        among databases: [DatabaseRecord], request: RestoreRequest, into name: String?,
+        newestHolding: (String) throws(BackupError) -> RunID?
     ) throws(BackupError) -> [(source: DatabaseRecord, target: String)] {
         let list = databases.map { "'\($0.name)'" }.joined(separator: ", ")
+        func unknown(_ wanted: String) throws(BackupError) -> BackupError {
+            BackupError(
+                .usage, "The backup holds no database '\(wanted)'.", reason: "it holds \(list)",
+                remedy: try newestHolding(wanted).map {
+                    "Restore \($0), the newest that holds it, by its name instead of 'latest'; or correct the name."
+                } ?? "Correct the name: no other backup holds it.", unchanged: "Nothing was changed.")
+        }
         if let wanted = request.database {
-            guard let source = databases.first(where: { $0.name == wanted }) else {
-                throw BackupError(
-                    .usage, "The backup holds no database '\(wanted)'.", reason: "it holds \(list)",
-                    remedy: "Name one of them with --database.", unchanged: "Nothing was changed.")
-            }
+            guard let source = databases.first(where: { $0.name == wanted }) else { throw try unknown(wanted) }
             return [(source, name ?? wanted)]
         }
         guard let name else {
             let wanted = request.databases ?? databases.map(\.name)
-            guard let unknown = wanted.first(where: { name in !databases.contains { $0.name == name } }) else {
+            guard let missing = wanted.first(where: { name in !databases.contains { $0.name == name } }) else {
                 return databases.filter { wanted.contains($0.name) }.map { ($0, $0.name) }
             }
-            throw BackupError(
-                .usage, "The backup holds no database '\(unknown)'.", reason: "it holds \(list)",
-                remedy: "Correct the name.", unchanged: "Nothing was changed.")
+            throw try unknown(missing)
         }
         if let same = databases.first(where: { $0.name == name }) { return [(same, name)] }
         let own = databases.filter { $0.name != "postgres" }

@@ -18,6 +18,18 @@ extension PostgresSession {
         }
     }
 
+    /// Runs `body` with a session as ``connect(_:applicationName:timeout:)`` opens it, and closes it whatever happens.
+    package static func with<Value: Sendable>(
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration,
+        _ body: (PostgresSession) async throws -> Value
+    ) async throws -> Value {
+        let session = try await connect(settings, applicationName: applicationName, timeout: timeout)
+        let result: Result<Value, any Error>
+        do { result = .success(try await body(session)) } catch { result = .failure(error) }
+        await session.close()
+        return try result.get()
+    }
+
     /// A time-out would end a long statement, or the transaction of a snapshot that is held for a long dump.
     private func turnTimeoutsOff() async throws {
         // A pooler would keep the settings for other clients of the same server process.

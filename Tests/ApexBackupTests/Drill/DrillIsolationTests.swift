@@ -6,6 +6,12 @@ import Testing
 @testable import ApexBackup
 
 @Suite(.timeLimit(.minutes(10))) struct `A drill's server` {
+    private func prove(_ isolation: DrillIsolation, of server: ScratchServer) async throws -> [String] {
+        try await PostgresSession.with(server.settings, applicationName: "a drill", timeout: .seconds(60)) {
+            try await isolation.prove(in: $0)
+        }
+    }
+
     @Test func `is started with what isolates it, and asked for it`() async throws {
         let tools = try await PostgresCluster.shared().tools
         let directory = PostgresCluster.temporaryPath("isolated")
@@ -15,7 +21,7 @@ import Testing
         let server = try await ScratchServer.start(
             binDirectory: tools.directory, directory: directory, options: options)
         let proof: Result<[String], any Error>
-        do { proof = .success(try await isolation.prove(of: server)) } catch { proof = .failure(error) }
+        do { proof = .success(try await prove(isolation, of: server)) } catch { proof = .failure(error) }
         try await server.destroy()
         let lines = try proof.get()
         #expect(lines.count == IsolationSetting.all(ofMajor: tools.major).count)
@@ -26,7 +32,7 @@ import Testing
     @Test func `that runs with anything else is refused, with the setting's name`() async throws {
         try await PostgresCluster.with(configuration: ["primary_conninfo": "host=production"]) { cluster in
             let isolation = DrillIsolation(directory: cluster.server.directory, major: cluster.tools.major)
-            let error = try await requireFailure { try await isolation.prove(of: cluster.server) }
+            let error = try await requireFailure { try await prove(isolation, of: cluster.server) }
             #expect(error.code == .targetUnsuitable)
             #expect(error.reason?.contains("primary_conninfo is 'host=production' and must be ''") == true)
             #expect(error.reason?.contains("archive_mode") == false)

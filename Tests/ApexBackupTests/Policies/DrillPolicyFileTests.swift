@@ -318,11 +318,6 @@ private let plain = DrillPolicy(
             message?.hasPrefix("d.yaml:") == true && message?.hasSuffix(": " + expected) == true, "\(message ?? "")")
     }
 
-    @Test func `refuses a regular expression that is none`() {
-        let message = problem(drill(check: "{id: a, type: sql, with: {sql: q}, expect: {matches: '('}}"))
-        #expect(message?.contains("'checks[0].expect.matches' is not a regular expression") == true)
-    }
-
     @Test(arguments: [
         ("{rpo: 15m}", "d.yaml:4:13: key 'rto' is missing in 'objectives'"),
         ("{rto: 4, rpo: 15m}", "d.yaml:4:19: 'objectives.rto': '4' has no unit; write 4s, 4m, 4h or 4d"),

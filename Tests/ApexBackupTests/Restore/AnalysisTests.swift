@@ -101,7 +101,7 @@ extension `Logical restore` {
                 try await server.execute("DROP TABLE t", in: place)
                 let part = try await scratch.restore(to: place) { $0.tables = ["public.t"] }
                 #expect(part.plan.databases.first?.action == .addTables && part.databases.first?.rows == 100)
-                expectTold(part.warnings, of: [#""public"."t""#])
+                expectTold(part.warnings, of: ["public.t"])
             }
         }
 

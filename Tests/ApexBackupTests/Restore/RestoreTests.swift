@@ -32,9 +32,9 @@ extension `Logical restore` {
             var request = RestoreRequest()
             request.database = database
             request.databases = databases
-            return try RestorePlanning.choose(among: records, request: request, into: target).map {
-                "\($0.source.name) → \($0.target)"
-            }
+            return try RestorePlanning.choose(
+                among: records, request: request, into: target, newestHolding: { _ in nil }
+            ).map { "\($0.source.name) → \($0.target)" }
         }
 
         @Test func `is one for a URL with a name: the one asked for, of the same name, or the only one`() throws {
