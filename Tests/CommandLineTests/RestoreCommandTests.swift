@@ -161,7 +161,7 @@ import Testing
             #expect(try await warnings("latest").contains { $0.contains("\(id), which is older, was taken of more") })
             #expect(try await warnings(narrow).contains { $0.contains(id) } == false)
             for (name, remedy) in [
-                ("postgres", "Restore \(id), the newest that holds it"), ("lost", "no other backup"),
+                ("postgres", "Name \(id), the newest backup that holds it"), ("lost", "no backup that can be read"),
             ] {
                 let refused = try await place.tool.run(["restore", "--database", name, "--to", target, "--json"])
                 let error = try refused.json()["error"]
@@ -214,14 +214,15 @@ import Testing
             let commenting = try await cluster.session()
             try await commenting.execute("BEGIN; COMMENT ON DATABASE \(target) IS 'busy'")
             try place.letGo()
-            #expect(try await eventually { try await commenting.query(isOpen).firstValue == "f" })
+            let watching = try await cluster.session()
+            let renaming = "FROM pg_stat_activity WHERE query LIKE 'ALTER%\(target)%' AND wait_event_type = 'Lock'"
+            #expect(try await eventually { try await watching.query("SELECT 1 \(renaming)").firstValue == "1" })
             restore.send(SIGKILL)
             _ = try await restore.output()
-            try await commenting.execute(
-                """
-                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))
-                """)
+            // The server would rename all the same when it is let.
+            let ended = try await watching.query("SELECT pg_terminate_backend(pid, 60000) \(renaming)")
+            #expect(ended.firstValue == "t")
+            await watching.close()
             await commenting.close()
             #expect(try await cluster.answer(isOpen) == "f")
             #expect(try await place.runs("restore").sorted() == ["interrupted", "refused"])

@@ -269,20 +269,25 @@ extension DrillCommand {
 extension PostgresSession {
     /// Whether the regular expression matches a part of `text`: on the server, which can be told to stop.
     fileprivate func matches(_ text: String, _ pattern: String) async throws -> Bool {
-        try await query("SELECT $1::text OPERATOR(pg_catalog.~) $2::text", [text, pattern]).firstValue == "t"
+        do {
+            let sql = "SELECT $1::pg_catalog.text OPERATOR(pg_catalog.~) $2::pg_catalog.text"
+            return try await query(sql, [text, pattern]).firstValue == "t"
+        } catch let error as BackupError where error.sqlstate?.hasPrefix("22") == true {
+            // What the server cannot make a pattern of is the policy's fault and says nothing of the restored data.
+            throw CheckImpossible("the server cannot match '\(pattern)': \(error.reason ?? error.message)")
+        }
     }
 
-    /// Refuses what is no regular expression to the server.
-    func requireRegularExpressions(of checks: [DrillCheck]) async throws {
-        for check in checks {
+    /// Refuses gating checks of which the server cannot match the pattern, before hours are spent on a restore.
+    func requirePatterns(of checks: [DrillCheck]) async throws {
+        for check in checks where check.isGating {
             guard case .sql(_, .matches(let pattern)) = check.question else { continue }
             do {
                 _ = try await matches("", pattern)
-            } catch let error as BackupError where error.sqlstate == "2201B" {
+            } catch let impossible as CheckImpossible {
                 throw BackupError(
-                    .settings,
-                    "The check '\(check.id)' expects what '\(pattern)' matches, which is no regular expression.",
-                    reason: error.reason, remedy: "Mend it in the drill's policy; PostgreSQL's manual has the syntax.",
+                    .settings, "The check '\(check.id)' cannot be asked.", reason: impossible.outcome.reason,
+                    remedy: "Mend it in the drill's policy; PostgreSQL's manual has the syntax.",
                     unchanged: "Nothing was restored.")
             }
         }

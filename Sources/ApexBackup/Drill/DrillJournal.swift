@@ -100,6 +100,7 @@ struct DrillJournal: Sendable {
         case .usage where phase == .select: return .failedRestore(text)
         case .repositoryMissing, .repositoryUnavailable, .repositoryNewer, .clusterNotRegistered:
             return .noRepository(text)
+        case .settings where phase == .provision: return .wrongPolicy(text)
         case .toolMissing, .toolTooOld, .repositoryFull: return .noTarget(text)
         case .permissionDenied where phase == .select, .storageFailed where phase == .select:
             return .noRepository(text)

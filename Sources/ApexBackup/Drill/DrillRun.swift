@@ -115,7 +115,7 @@ package struct DrillRun: Sendable {
             let answers = try await PostgresSession.with(
                 server.settings, applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
             ) { session in
-                try await session.requireRegularExpressions(of: policy.checks)
+                try await session.requirePatterns(of: policy.checks)
                 return try await isolation.prove(in: session)
             }
             return (server, answers)

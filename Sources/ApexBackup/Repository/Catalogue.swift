@@ -151,15 +151,14 @@ package struct Catalogue: Sendable {
         }?.manifest
     }
 
-    /// The newest logical backup that holds the database and of which no damage is known.
-    func newest(holding database: String) throws(BackupError) -> RunID? {
-        for entry in try backups().reversed() where entry.failedVerification == nil {
-            guard let manifest = entry.manifest, manifest.kind == .logical,
-                let held = try? databases(of: manifest).databases
-            else { continue }
-            if held.contains(where: { $0.name == database }) { return entry.id }
-        }
-        return nil
+    /// The newest logical backup that holds the database, of those that can be read and of which no damage is known.
+    func newest(holding database: String) -> RunID? {
+        (try? backups())?.last { entry in
+            guard let manifest = entry.manifest, manifest.kind == .logical, entry.failedVerification == nil else {
+                return false
+            }
+            return (try? databases(of: manifest))?.databases.contains { $0.name == database } == true
+        }?.id
     }
 
     private func missing(_ name: String, reason: String?) -> BackupError {

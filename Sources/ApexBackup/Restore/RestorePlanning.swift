@@ -111,18 +111,19 @@ struct RestorePlanning {
     /// which backup has it.
     static func choose(
         among databases: [DatabaseRecord], request: RestoreRequest, into name: String?,
-        newestHolding: (String) throws(BackupError) -> RunID?
+        newestHolding: (String) -> RunID?
     ) throws(BackupError) -> [(source: DatabaseRecord, target: String)] {
         let list = databases.map { "'\($0.name)'" }.joined(separator: ", ")
-        func unknown(_ wanted: String) throws(BackupError) -> BackupError {
+        func unknown(_ wanted: String) -> BackupError {
             BackupError(
                 .usage, "The backup holds no database '\(wanted)'.", reason: "it holds \(list)",
-                remedy: try newestHolding(wanted).map {
-                    "Restore \($0), the newest that holds it, by its name instead of 'latest'; or correct the name."
-                } ?? "Correct the name: no other backup holds it.", unchanged: "Nothing was changed.")
+                remedy: newestHolding(wanted).map {
+                    "Name \($0), the newest backup that holds it; or correct the name."
+                } ?? "Correct the name: no backup that can be read, and of which no damage is known, holds it.",
+                unchanged: "Nothing was changed.")
         }
         if let wanted = request.database {
-            guard let source = databases.first(where: { $0.name == wanted }) else { throw try unknown(wanted) }
+            guard let source = databases.first(where: { $0.name == wanted }) else { throw unknown(wanted) }
             return [(source, name ?? wanted)]
         }
         guard let name else {
@@ -130,7 +131,7 @@ struct RestorePlanning {
             guard let missing = wanted.first(where: { name in !databases.contains { $0.name == name } }) else {
                 return databases.filter { wanted.contains($0.name) }.map { ($0, $0.name) }
             }
-            throw try unknown(missing)
+            throw unknown(missing)
         }
         if let same = databases.first(where: { $0.name == name }) { return [(same, name)] }
         let own = databases.filter { $0.name != "postgres" }

@@ -10,6 +10,8 @@ package enum DrillFault: Sendable, Hashable {
     case failedServer(String)
     /// There was no place to restore to: no room, no programs, no permission.
     case noTarget(String)
+    /// The policy asks for what cannot be done.
+    case wrongPolicy(String)
     /// The repository could not be read at all.
     case noRepository(String)
     /// The drill was stopped.
@@ -22,7 +24,7 @@ package enum DrillFault: Sendable, Hashable {
     package var verdict: Verdict {
         switch self {
         case .noBackup, .damagedBackup, .failedRestore, .failedServer: .fail
-        case .noTarget, .noRepository, .aborted, .notRecorded: .notVerified
+        case .noTarget, .wrongPolicy, .noRepository, .aborted, .notRecorded: .notVerified
         }
     }
 
@@ -37,6 +39,7 @@ package enum DrillFault: Sendable, Hashable {
         case .failedRestore(let text): "the restore failed: \(text)"
         case .failedServer(let text): "the restored server failed: \(text)"
         case .noTarget(let text): "there was no target to restore to: \(text)"
+        case .wrongPolicy(let text): "the policy cannot be carried out: \(text)"
         case .noRepository(let text): "the repository could not be read: \(text)"
         case .aborted(let text): "aborted: \(text)"
         case .notRecorded(let text): "the drill could not be recorded: \(text)"

@@ -47,7 +47,8 @@ private func judge(_ change: (inout DrillObservation) -> Void) -> DrillVerdict {
 
     @Test(arguments: [
         (DrillFault.noBackup("x"), Verdict.fail), (.damagedBackup("x"), .fail), (.failedRestore("x"), .fail),
-        (.failedServer("x"), .fail), (.noTarget("x"), .notVerified), (.noRepository("x"), .notVerified),
+        (.failedServer("x"), .fail), (.noTarget("x"), .notVerified), (.wrongPolicy("x"), .notVerified),
+        (.noRepository("x"), .notVerified),
         (.aborted("x"), .notVerified), (.notRecorded("x"), .notVerified),
     ])
     func `fails for what is wrong with the backup, and proves nothing for what kept it from trying`(
