@@ -84,7 +84,8 @@ package struct Lease: Sendable {
         while true {
             try await environment.clocks.sleep(environment.leaseExpiry / 4)
             try requireHeld()
-            if case .aborted(let mark) = try Catalogue(repository).document(of: run) {
+            // A run that gives itself up after a failed commit says itself what failed.
+            if case .aborted(let mark) = try Catalogue(repository).document(of: run), mark.by != run {
                 throw LogicalBackup.givenUp(run, by: mark)
             }
             beat += 1

@@ -85,10 +85,20 @@ import Testing
     @Test func `ends a run that prune has given up meanwhile`() async throws {
         let repository = try repository()
         let lease = try await Lease.acquire(.logical, for: run, in: repository)
-        let mark = AbortedRun(at: Timestamp(microseconds: 0), by: run, reason: "no heartbeat")
+        let prune = RunID(at: Timestamp(microseconds: 1), chance: 1)
+        let mark = AbortedRun(at: Timestamp(microseconds: 0), by: prune, reason: "no heartbeat")
         _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(run))
         let error = await #expect(throws: BackupError.self) { try await lease.keepAlive(for: run) }
         #expect(error?.code == .backupAborted)
+    }
+
+    @Test func `leaves a run that gives itself up to say why`() async throws {
+        let clock = HandClock { number in if number == 3 { throw CancellationError() } }
+        let repository = try repository(clock)
+        let lease = try await Lease.acquire(.logical, for: run, in: repository)
+        let mark = AbortedRun(at: Timestamp(microseconds: 0), by: run, reason: "its commit failed")
+        _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(run))
+        await #expect(throws: CancellationError.self) { try await lease.keepAlive(for: run) }
     }
 
     @Test func `that was taken over ends its old holder's run`() async throws {
