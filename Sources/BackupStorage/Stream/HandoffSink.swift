@@ -52,10 +52,10 @@ package final class HandoffSink: ByteSink {
 }
 
 /// What the two sides of a ``HandoffSink`` share.
-// Unchecked, because buffers go back and forth, and the caller gets `next` back to discard what it wrote: the compiler
-// follows neither. Invariant: only the queue touches `next` until it is at rest, a buffer has one holder, and all that
-// changes is touched under `lock`.
-private final class FarSide: @unchecked Sendable {  // Invariant: as above, for `next`, the buffers and the rest.
+// Unchecked, because the caller keeps `next`, to discard what it wrote when the queue is at rest: it cannot be sent, and
+// buffers go back and forth. Invariant: until then only the queue touches `next`, a buffer has one holder at a time, and
+// every variable is touched under `lock`.
+private final class FarSide: @unchecked Sendable {  // Invariant: only the queue touches `next`; `lock` guards the rest.
     private let next: any ByteSink
     private let lock = DispatchSemaphore(value: 1)
     private var freeBuffers: [ChunkBuffer]
