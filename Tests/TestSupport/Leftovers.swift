@@ -13,13 +13,15 @@ enum Leftovers {
     /// A new path in `/tmp` that says which process it is of.
     static func newPath(_ purpose: String) -> String { newPath(purpose, in: disk) }
 
-    /// A new path for a cluster: in memory where there is plenty, as databases come and go by hundreds of files, for
-    /// which ext4 searches long among those just deleted.
-    static let newClusterPath: @Sendable () -> String = {
+    /// A new path for a cluster.
+    static func newClusterPath() -> String { newPath("cluster", in: clusters) }
+
+    /// Memory where there is plenty: databases come and go by hundreds of files, for which ext4 searches long among those
+    /// just deleted.
+    private static let clusters: String = {
         var system = statvfs()
-        let isThere = unsafe statvfs(memory, &system) == 0
-        let isRoomy = isThere && UInt64(system.f_bavail) * UInt64(system.f_frsize) >= 8 << 30
-        return { newPath("cluster", in: isRoomy ? memory : disk) }
+        guard unsafe statvfs(memory, &system) == 0 else { return disk }
+        return UInt64(system.f_bavail) * UInt64(system.f_frsize) >= 8 << 30 ? memory : disk
     }()
 
     private static func newPath(_ purpose: String, in folder: String) -> String {
