@@ -127,6 +127,22 @@ import Testing
         }
     }
 
+    @Test func `takes the space of what is discarded back at once, whoever has it open`() throws {
+        withFileSystem("size=1m", at: directory.path(of: "repository")) {
+            let storage = PosixStorage(root: directory.path(of: "repository"))
+            do {
+                let before = try storage.freeBytes()
+                let writer = try storage.makeWriter(key)
+                try writer.write([UInt8](repeating: 1, count: 512 << 10).span)
+                let file = try #require(try storage.temporaryFiles().first)
+                let reader = try OpenFile(reading: directory.path(of: "repository/\(file)"))
+                writer.discard()
+                #expect(try storage.freeBytes() == before)
+                #expect(try reader.size() == 0)
+            } catch { Issue.record(error) }
+        }
+    }
+
     @Test func `reads from a read-only file system and says why it cannot write`() throws {
         withFileSystem("size=1m", at: directory.path(of: "repository")) {
             let storage = PosixStorage(root: directory.path(of: "repository"))

@@ -55,6 +55,7 @@ final class PosixObjectWriter: ObjectWriter {
     func discard() {
         guard state == .writing else { return }
         state = .discarded
+        try? file.removeContent()
         try? file.close()
         try? folder.removeFile(temporary)
         try? storage.settle(path.folders)

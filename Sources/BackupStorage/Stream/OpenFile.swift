@@ -139,6 +139,14 @@ internal import Glibc
         }
     }
 
+    /// Takes all content away and its space back, also while somebody else has the file open, as a child that is being
+    /// started does for a moment.
+    func removeContent() throws(BackupError) {
+        guard retrying({ Int(ftruncate(descriptor, 0)) }) == 0 else {
+            throw systemError(errno, "'\(name)' cannot be emptied.")
+        }
+    }
+
     /// Closes the file and reports what the system held back until now; closing twice does nothing.
     package mutating func close() throws(BackupError) {
         guard descriptor >= 0 else { return }

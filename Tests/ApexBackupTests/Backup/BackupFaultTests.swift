@@ -100,7 +100,9 @@ extension `Logical backup` {
             #expect(error.unchanged == "No backup was committed; earlier backups were not touched.")
             #expect(try scratch.entries().map(\.id) == [earlier.id])
             let run = try #require(try scratch.runs().last)
-            #expect(run.state == .failed && run.end?.error == error && run.end?.exitStatus == error.code.exitStatus)
+            #expect(run.state == .failed)
+            #expect(run.end?.error == error)
+            #expect(run.end?.exitStatus == error.code.exitStatus)
             let left = try scratch.directory.contents().filter { $0.contains("backups/\(run.id)/") }
             #expect(left.isEmpty)
             #expect(try await scratch.verify(.checksum).map(\.succeeded) == [true])
