@@ -11,3 +11,6 @@ static inline int zlib_inflate_gzip_init(z_streamp stream) {
 
 /* Linux's rename that refuses to replace; the C library declares it only for programs that ask for GNU extensions. */
 int renameat2(int from_directory, const char *from, int to_directory, const char *to, unsigned int flags);
+
+/* Writes out one file system; declared as above. */
+int syncfs(int descriptor);

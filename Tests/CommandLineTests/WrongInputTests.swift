@@ -6,7 +6,8 @@ import Testing
     /// Arguments, and the exit status and error code they end with.
     private static let cases: [(arguments: [String], status: Int32, code: String)] = [
         (["frobnicate"], 64, "usage"), (["list", "--frobnicate"], 64, "usage"), (["hold", "latest"], 64, "usage"),
-        (["backup", "--kind", "physical"], 64, "usage"), (["backup", "--jobs", "0"], 64, "usage"),
+        (["backup", "--kind", "physical", "--database", "a"], 64, "usage"), (["backup", "--full"], 64, "usage"),
+        (["backup", "--jobs", "0"], 64, "usage"),
         (["backup", "--compression", "lz4"], 64, "usage"), (["backup", "--format", "tar"], 64, "usage"),
         (["backup", "--verify-dump", "no"], 64, "usage"), (["verify", "--all", "latest"], 64, "usage"),
         (["verify", "--level", "none"], 64, "usage"), (["prune", "--minimum", "0"], 64, "usage"),
@@ -16,7 +17,8 @@ import Testing
         (["restore", "--to", "2025-01-27 14:30"], 64, "usage"), (["restore", "--to", "tomorrow"], 64, "usage"),
         (["restore", "--to", "latest", "--to", "2025-01-27T14:30:00Z"], 64, "usage"),
         (["restore", "--at", "latest", "--to", "0/3000148"], 64, "usage"),
-        (["restore", "--to", "/var/lib/postgresql/15/main"], 64, "usage"),
+        (["restore", "--to", "/var/lib/postgresql/15/main"], 1, "backup-missing"),
+        (["restore", "--to", "/srv/new", "--database", "a"], 64, "usage"),
         (["restore", "--to", "postgresql:///a", "--into", "postgresql:///b"], 64, "usage"),
         (["restore", "--to", "mysql://h/db"], 64, "usage"),
         (["show", "20250101T000000Z-0000"], 1, "backup-missing"), (["verify"], 1, "backup-missing"),

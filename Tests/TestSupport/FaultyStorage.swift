@@ -46,6 +46,11 @@ package final class FaultyStorage: ForwardingStorage {
         try storage.read(key, into: sink)
     }
 
+    package func read(_ key: ObjectKey, at offset: Int64, count: Int) throws(BackupError) -> [UInt8] {
+        try countdown.count(.read)
+        return try storage.read(key, at: offset, count: count)
+    }
+
     package func readAll(_ key: ObjectKey, limit: Int) throws(BackupError) -> [UInt8]? {
         try countdown.count(.read)
         return try storage.readAll(key, limit: limit)

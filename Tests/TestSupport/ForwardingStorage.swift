@@ -15,6 +15,10 @@ extension ForwardingStorage {
         try storage.read(key, into: sink)
     }
 
+    package func read(_ key: ObjectKey, at offset: Int64, count: Int) throws(BackupError) -> [UInt8] {
+        try storage.read(key, at: offset, count: count)
+    }
+
     package func readAll(_ key: ObjectKey, limit: Int) throws(BackupError) -> [UInt8]? {
         try storage.readAll(key, limit: limit)
     }

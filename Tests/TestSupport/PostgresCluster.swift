@@ -19,7 +19,7 @@ package struct PostgresCluster: Sendable {
     package static let searchPath = (chosenPrograms.map { "\($0):" } ?? "") + "/usr/local/bin:/usr/bin:/bin"
 
     /// As many as all tests at once may have.
-    static let mostConnections = "400"
+    package static let mostConnections = "400"
 
     /// Starts a cluster of its own; the caller ends it with `destroy`, or else the end of this process does.
     package static func start(configuration: [String: String] = [:]) async throws -> PostgresCluster {

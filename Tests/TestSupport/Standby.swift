@@ -12,23 +12,31 @@ extension PostgresCluster {
             arguments: ["-D", directory, "-R", "-c", "fast", "-d", settings.conninfoWithoutSecrets()],
             environment: settings.environment, workingDirectory: "/", userName: "postgres")
         try requireSuccess(try await capture(copy).outcome, of: copy)
-        let standby = ChildCommand(
+        // A standby takes no fewer than its primary.
+        try await withServer(on: directory, ["max_connections": Self.mostConnections], body)
+    }
+
+    /// Runs `body` with the connection to a server on another data directory, with this cluster's programs and its socket
+    /// beside that of the cluster; the server ends afterwards.
+    package func withServer(
+        on directory: String, _ settings: [String: String] = [:], _ body: (ConnectionSettings) async throws -> Void
+    ) async throws {
+        let command = ChildCommand(
             tools.path(of: "postgres"),
             arguments: ["-D", directory, "-p", "5433", "-c", "listen_addresses="]
-                // A standby takes no fewer than its primary.
-                + ["-c", "max_connections=\(Self.mostConnections)"]
-                + ["-c", "unix_socket_directories=\(server.directory)"],
+                + ["-c", "unix_socket_directories=\(server.directory)"]
+                + settings.flatMap { ["-c", "\($0.key)=\($0.value)"] },
             // Programs that no package installed do not find their own libpq otherwise.
             environment: ["LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "\(tools.directory)/../lib"],
             workingDirectory: "/", userName: "postgres")
         let place = try ConnectionSettings(
             parsing: "host=\(server.directory) port=5433 user=postgres dbname=postgres")
-        let running = Task { try await run(standby) { _ in } }
+        let running = Task { try await run(command) { _ in } }
         let result: Result<Void, any Error>
         do {
             guard await eventually({ (try? await session(place).close()) != nil }) else {
                 throw BackupError(
-                    .serverUnreachable, "The standby in '\(directory)' accepts no connection.", remedy: "See its log.")
+                    .serverUnreachable, "The server on '\(directory)' accepts no connection.", remedy: "See its log.")
             }
             result = .success(try await body(place))
         } catch { result = .failure(error) }

@@ -15,6 +15,7 @@ package func storageContractViolations(_ storage: any Storage, under prefix: Obj
     contract.check("empty objects", contract.emptyObjects)
     contract.check("large objects", contract.largeObjects)
     contract.check("limits", contract.limits)
+    contract.check("ranges", contract.ranges)
     contract.check("listing", contract.listing)
     contract.check("delimiters", contract.delimiters)
     contract.check("racing writers", contract.racingWriters)
@@ -156,6 +157,18 @@ private final class StorageContract {
         let read = code { () throws(BackupError) in _ = try storage.readAll(key, limit: 2) }
         expect(read == .objectDamaged, "an object above the limit is refused as damaged")
         expect(try storage.readAll(key, limit: 3)?.count == 3, "an object at the limit is read")
+    }
+
+    func ranges() throws(BackupError) {
+        let key = prefix.appending("ranged")
+        _ = try storage.putIfAbsent(key, Array(0..<200))
+        expect(try storage.read(key, at: 0, count: 200) == Array(0..<200), "a range may be the whole object")
+        expect(try storage.read(key, at: 190, count: 10) == Array(190..<200), "a range may end with the object")
+        expect(try storage.read(key, at: 7, count: 0).isEmpty, "a range may be empty")
+        let beyond = code { () throws(BackupError) in _ = try storage.read(key, at: 195, count: 6) }
+        expect(beyond == .objectDamaged, "a range that the object has not is refused as damage")
+        let absent = code { () throws(BackupError) in _ = try storage.read(prefix.appending("none"), at: 0, count: 1) }
+        expect(absent == .objectMissing, "a range of an absent object is missing")
     }
 
     func listing() throws(BackupError) {

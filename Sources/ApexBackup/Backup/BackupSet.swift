@@ -42,7 +42,9 @@ struct BackupSet {
 
     /// Stores row counts and sequence values, a line each.
     mutating func storeTables(of stored: [StoredDump]) throws(BackupError) {
-        artefacts.append(try storeLines(stored.flatMap(\.lines), as: "tables.jsonl.zst", role: .tables))
+        artefacts.append(
+            try storeLines(
+                stored.flatMap(\.lines), as: "tables.jsonl.zst", role: .tables, of: run, in: repository))
     }
 
     /// The manifest of all that was stored, and the last artefacts: the guide, and a list of very many databases.
@@ -52,7 +54,8 @@ struct BackupSet {
         let guide = RestoreGuide(
             id: run, cluster: repository.layout.cluster, globals: artefacts.first { $0.role == .globals },
             dumps: Array(zip(databases, dumps)))
-        artefacts.append(try store(Array(guide.text.utf8), as: "RESTORE.md", role: .guide))
+        artefacts.append(
+            try storeBytes(Array(guide.text.utf8), as: "RESTORE.md", role: .guide, of: run, in: repository))
         let totals = BackupTotals(
             contentBytes: (artefacts + dumps).reduce(0) { $0 + $1.contentBytes },
             storedBytes: (artefacts + dumps).reduce(0) { $0 + $1.storedBytes },
@@ -65,14 +68,17 @@ struct BackupSet {
             totals: totals, databases: databases, artefacts: artefacts + dumps,
             passwordsMissing: artefacts.contains { $0.role == .globals } && !source.facts.canReadRolePasswords,
             warnings: Self.fitting(source.warnings + remarks), phases: phases, settings: settings,
-            previousManifest: try previousManifestDigest())
+            previousManifest: try Catalogue(repository).newestManifestDigest())
         // Few databases may have very many settings or extensions.
         let inlineSize = try size(of: manifest)
         if databases.count > Self.databasesInManifest || inlineSize > Self.largestManifest {
             let lines = zip(databases, dumps).map { DatabaseLine(database: $0, artefact: $1) }
             manifest.databases = nil
             manifest.artefacts =
-                artefacts + [try storeLines(lines, as: "databases.jsonl.zst", role: .databases)]
+                artefacts + [
+                    try storeLines(
+                        lines, as: "databases.jsonl.zst", role: .databases, of: run, in: repository)
+                ]
         }
         let storedSize = try size(of: manifest)
         guard storedSize <= Self.largestManifest else {
@@ -98,36 +104,34 @@ struct BackupSet {
         let left = warnings.count - kept.count
         return left == 0 ? warnings : kept + ["and \(left) more warnings"]
     }
+}
 
-    private func previousManifestDigest() throws(BackupError) -> SHA256Digest? {
-        guard let previous = try Catalogue(repository).newestBackup() else { return nil }
-        let key = repository.layout.manifest(previous.id)
-        return try repository.storage.readAll(key, limit: Repository.largestJSON).map { SHA256.digest(of: $0.span) }
-    }
-
-    private func storeLines(_ values: [some Encodable], as name: String, role: Artefact.Role) throws(BackupError)
-        -> Artefact
-    {
-        let writer = ArtefactWriter(name: name, role: role, compression: .zstd(level: 3), of: run, in: repository)
-        return try writer.write { sink throws(BackupError) in
-            for value in values {
-                let line = try RepositoryJSON.encodePlain(value, pretty: false) + [UInt8(ascii: "\n")]
-                guard line.count <= StoredArtefact.longestLine else {
-                    throw BackupError(
-                        .storageFailed, "A record of '\(name)' would have \(formatBytes(Int64(line.count))).",
-                        reason: "no more than \(formatBytes(Int64(StoredArtefact.longestLine))) could be read again",
-                        remedy: "Take grants and settings of single roles from the database: see "
-                            + "pg_db_role_setting and pg_database.datacl.")
-                }
-                try sink.write(line.span)
+/// Stores values as lines of JSON.
+func storeLines(
+    _ values: [some Encodable], as name: String, role: Artefact.Role, of run: RunID, in repository: Repository
+) throws(BackupError) -> Artefact {
+    let writer = ArtefactWriter(name: name, role: role, compression: .zstd(level: 3), of: run, in: repository)
+    return try writer.write { sink throws(BackupError) in
+        for value in values {
+            let line = try RepositoryJSON.encodePlain(value, pretty: false) + [UInt8(ascii: "\n")]
+            guard line.count <= StoredArtefact.longestLine else {
+                throw BackupError(
+                    .storageFailed, "A record of '\(name)' would have \(formatBytes(Int64(line.count))).",
+                    reason: "no more than \(formatBytes(Int64(StoredArtefact.longestLine))) could be read again",
+                    remedy: "Take grants and settings of single roles from the database: see "
+                        + "pg_db_role_setting and pg_database.datacl.")
             }
+            try sink.write(line.span)
         }
     }
+}
 
-    private func store(_ bytes: [UInt8], as name: String, role: Artefact.Role) throws(BackupError) -> Artefact {
-        let writer = ArtefactWriter(name: name, role: role, compression: .none, of: run, in: repository)
-        return try writer.write { sink throws(BackupError) in try sink.write(bytes.span) }
-    }
+/// Stores a small file as it is.
+func storeBytes(
+    _ bytes: [UInt8], as name: String, role: Artefact.Role, of run: RunID, in repository: Repository
+) throws(BackupError) -> Artefact {
+    let writer = ArtefactWriter(name: name, role: role, compression: .none, of: run, in: repository)
+    return try writer.write { sink throws(BackupError) in try sink.write(bytes.span) }
 }
 
 /// Stores one artefact: content digest, compression, stored digest and volumes in one pass.

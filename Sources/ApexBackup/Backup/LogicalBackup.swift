@@ -81,8 +81,7 @@ package struct LogicalBackup: Sendable {
             }
         }
         try checkSpace(for: source.databases)
-        _ = try repository.put(
-            RunningBackup(kind: .logical, leaseEpoch: lease.epoch, baseline: nil), at: repository.layout.running(run))
+        let attempt = try BackupAttempt(run, under: lease, in: repository)
         do {
             var set = BackupSet(run: run, repository: repository)
             if request.settings.globals {
@@ -95,92 +94,12 @@ package struct LogicalBackup: Sendable {
             try await phases.measure("commit") { try set.storeTables(of: dumps) }
             let manifest = try set.manifest(
                 of: source, startedAt: startedAt, phases: phases.durations, settings: request.settings.summary)
-            try commit(manifest, under: lease)
+            try attempt.commit(manifest)
             return manifest
         } catch {
-            throw discard(run, after: RunLog.describe(error).namingGrants(to: source.role))
+            throw attempt.discard(after: RunLog.describe(error).namingGrants(to: source.role))
         }
     }
-
-    /// Puts the manifest, unless the run was given up meanwhile.
-    ///
-    /// From then on the backup is there: an error of the put is judged by looking, and nothing after it fails the run.
-    private func commit(_ manifest: BackupManifest, under lease: Lease) throws(BackupError) {
-        try Task.checkNotCancelled()
-        try lease.requireHeld()
-        let outcome: PutOutcome
-        do {
-            outcome = try repository.put(manifest, at: repository.layout.manifest(manifest.id))
-        } catch {
-            try settle(manifest, after: error)
-            return
-        }
-        guard outcome == .stored else { throw Self.givenUp(manifest.id, by: nil) }
-        do {
-            try repository.storage.remove(repository.layout.running(manifest.id))
-        } catch {
-            repository.environment.warn("The mark of a running backup could not be removed: \(error.message)")
-        }
-    }
-
-    /// After a put that failed: finds out whether it was done all the same.
-    ///
-    /// Where a failure does not exclude that it is done later still, as over a network, the manifest's name is claimed
-    /// first.
-    private func settle(_ manifest: BackupManifest, after failure: BackupError) throws(BackupError) {
-        let document: ManifestDocument?
-        do {
-            if failure.code == .storageFailed || failure.code == .repositoryUnavailable {
-                let mark = AbortedRun(
-                    at: repository.environment.clocks.wall(), by: manifest.id,
-                    reason: "its commit failed: \(failure.message)")
-                _ = try repository.put(ManifestDocument.aborted(mark), at: repository.layout.manifest(manifest.id))
-            }
-            document = try Catalogue(repository).document(of: manifest.id)
-        } catch {
-            throw BackupError(
-                .commitUnknown, "Whether backup \(manifest.id) was committed is not known.",
-                reason: "\(failure.message) Then: \(error.message)",
-                remedy:
-                    "When the repository answers again, see 'apex-backup list'; 'apex-backup prune --apply' removes "
-                    + "what is left if it was not committed.",
-                unchanged: "Nothing was removed; earlier backups were not touched.")
-        }
-        guard case .committed(manifest)? = document else { throw failure }
-        repository.environment.warn("Backup \(manifest.id) is committed, but: \(failure.message)")
-    }
-
-    /// Removes what a failed run stored, unless a manifest stands or may stand there; tells what became of it.
-    ///
-    /// What cannot be removed now is a leftover for prune.
-    private func discard(_ run: RunID, after failure: BackupError) -> BackupError {
-        if failure.code == .commitUnknown { return failure }
-        let layout = repository.layout
-        var error = failure
-        do {
-            switch try Catalogue(repository).document(of: run) {
-            case .committed: return error.leaving("Backup \(run) is committed and whole.")
-            case .aborted(let mark): if mark.by != run { error = Self.givenUp(run, by: mark) }
-            case nil: break
-            }
-            let names = try repository.storage.children(of: layout.backup(run)).filter { $0 != "manifest.json" }
-            try repository.storage.remove(names.map(layout.backup(run).appending))
-        } catch let problem {
-            repository.environment.warn(
-                "What the failed run \(run) stored was not all removed; 'apex-backup prune --apply' will: "
-                    + problem.message)
-        }
-        return error.leaving(Self.uncommitted)
-    }
-
-    static func givenUp(_ run: RunID, by mark: AbortedRun?) -> BackupError {
-        BackupError(
-            .backupAborted, "Backup \(run) was given up by 'apex-backup prune' before it could commit.",
-            reason: mark.map { "run \($0.by): \($0.reason)" } ?? "its lease had no heartbeat",
-            remedy: "Find out why this run was suspended, and take a new backup.", unchanged: uncommitted)
-    }
-
-    private static let uncommitted = "No backup was committed; earlier backups were not touched."
 
     /// Refuses to begin what cannot fit, judged by what the last backup stored of the same databases.
     ///

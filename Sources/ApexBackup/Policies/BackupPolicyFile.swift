@@ -90,13 +90,7 @@ package enum BackupPolicyFile {
 
     private static func read(_ backup: YAMLMapping, into policy: inout BackupPolicy) throws(BackupError) {
         if let logical = backup["logical"] { policy.logical = try self.logical(logical) }
-        if let physical = backup["physical"] {
-            guard try self.physical(physical) == policy.physical else {
-                throw physical.unsupported(
-                    "a setting of physical backups ('\(physical.path)')",
-                    remedy: "Leave it out: backups are logical, and backup.logical shapes them.")
-            }
-        }
+        if let physical = backup["physical"] { policy.physical = try self.physical(physical) }
         if let jobs = backup["jobs"], try jobs.scalar().text != "auto" {
             policy.jobs = try jobs.integer(in: BackupPolicy.possibleJobs)
         }
@@ -137,7 +131,14 @@ package enum BackupPolicyFile {
         if let rate = mapping["max_rate"], try rate.scalar().text != "none" {
             physical.maxRate = try rate.byteCount(atLeast: 32 << 10)
         }
-        if let wal = mapping["wal"] { physical.wal = try wal.choice(BackupPolicy.PhysicalSettings.WALCapture.self) }
+        if let wal = mapping["wal"] {
+            physical.wal = try wal.choice(BackupPolicy.PhysicalSettings.WALCapture.self)
+            guard physical.wal == .stream else {
+                throw wal.unsupported(
+                    "a base backup whose WAL comes from the archive ('\(wal.path)')",
+                    remedy: "Write stream, or leave it out: its WAL is then streamed beside it.")
+            }
+        }
         return physical
     }
 

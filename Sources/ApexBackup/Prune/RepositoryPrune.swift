@@ -109,9 +109,9 @@ package struct RepositoryPrune: Sendable {
         }
         try tidyUp()
         for id in plan.oldRuns { try removeRecord(id) }
-        try Lease.removeOldEpochs(of: .logical, in: repository)
         let layout = repository.layout
-        for folder in [layout.backups, layout.runs, layout.leases(.logical)] {
+        for kind in BackupKind.allCases { try Lease.removeOldEpochs(of: kind, in: repository) }
+        for folder in [layout.backups, layout.runs] + BackupKind.allCases.map(layout.leases) {
             try repository.storage.removeEmptyFolders(under: folder)
         }
         return result
@@ -200,9 +200,13 @@ package struct RepositoryPrune: Sendable {
         }
         for id in Set(folders).compactMap({ RunID(parsing: $0) }) {
             guard try Catalogue(repository).entry(id) == nil else { continue }
-            // It has no object yet: only the run that holds the lease may still be about to make one.
-            let holder = try Lease.newestHolder(of: .logical, in: repository)
-            if holder?.run == id, holder?.isReleased == false { continue }
+            // It has no object yet: only the run that holds a lease may still be about to make one.
+            var mayBegin = false
+            for kind in BackupKind.allCases {
+                let holder = try Lease.newestHolder(of: kind, in: repository)
+                if let holder, holder.run == id, !holder.isReleased { mayBegin = true }
+            }
+            if mayBegin { continue }
             try removeTemporaryFiles(of: id)
         }
     }
@@ -223,6 +227,20 @@ package struct RepositoryPrune: Sendable {
         for key in keys { bytes += try repository.storage.info(key)?.size ?? 0 }
         try repository.storage.remove(keys)
         try removeTemporaryFiles(of: id)
+        return try bytes + removePacks(of: id)
+    }
+
+    /// Removes the packs that a backup made, under whichever system identifier.
+    private func removePacks(of id: RunID) throws(BackupError) -> Int64 {
+        var bytes: Int64 = 0
+        for incarnation in try repository.incarnations() {
+            guard let objects = repository.layout.incarnationObjects(incarnation.systemIdentifier) else { continue }
+            let folder = objects.packs(of: id)
+            let keys = try repository.storage.children(of: folder).map(folder.appending)
+            for key in keys { bytes += try repository.storage.info(key)?.size ?? 0 }
+            try repository.storage.remove(keys)
+            try repository.storage.removeTemporaryFiles(repository.storage.temporaryFiles(under: folder))
+        }
         return bytes
     }
 

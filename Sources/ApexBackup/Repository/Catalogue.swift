@@ -87,6 +87,13 @@ package struct Catalogue: Sendable {
         return nil
     }
 
+    /// SHA-256 of the stored manifest of the newest backup, if there is one.
+    func newestManifestDigest() throws(BackupError) -> SHA256Digest? {
+        guard let newest = try newestBackup() else { return nil }
+        let key = repository.layout.manifest(newest.id)
+        return try repository.storage.readAll(key, limit: Repository.largestJSON).map { SHA256.digest(of: $0.span) }
+    }
+
     /// The committed backups, oldest first.
     package func backups() throws(BackupError) -> [CatalogueEntry] { try entries().filter { $0.manifest != nil } }
 
@@ -125,9 +132,10 @@ package struct Catalogue: Sendable {
             }
             throw BackupError(
                 .backupMissing,
-                "There is no backup of '\(repository.layout.cluster)' in "
+                "There is no \(kind == .physical ? "physical " : "")backup of '\(repository.layout.cluster)' in "
                     + "'\(repository.storage.location)'.",
-                remedy: "Take one with 'apex-backup backup'; failed attempts are in 'apex-backup list --runs'.",
+                remedy:
+                    "Take one with 'apex-backup backup\(kind == .physical ? " --kind physical" : "")'; failed attempts are in 'apex-backup list --runs'.",
                 unchanged: "Nothing was changed.")
         }
         for entry in all where entry.id > last.id {
@@ -244,6 +252,8 @@ package struct Catalogue: Sendable {
     package func databases(of manifest: BackupManifest) throws(BackupError) -> (
         databases: [DatabaseRecord], artefacts: [Artefact]
     ) {
+        // A physical backup holds a cluster's files, and knows no databases.
+        guard manifest.kind == .logical else { return ([], manifest.artefacts) }
         let (databases, artefacts) = try listedDatabases(of: manifest)
         let names = Set(artefacts.map(\.name))
         let problem: String? =

@@ -86,7 +86,7 @@ package struct Lease: Sendable {
             try requireHeld()
             // A run that gives itself up after a failed commit says itself what failed.
             if case .aborted(let mark) = try Catalogue(repository).document(of: run), mark.by != run {
-                throw LogicalBackup.givenUp(run, by: mark)
+                throw BackupAttempt.givenUp(run, by: mark)
             }
             beat += 1
             _ = try repository.put(Mark(at: environment.clocks.wall()), at: beatKey(beat))

@@ -27,7 +27,7 @@ struct StoredArtefact {
     func readContent(
         for purpose: DecompressionPurpose = .proof, into sink: any ByteSink
     ) throws(BackupError) {
-        let digest = DigestSink(into: UnfinishedSink(sink))
+        let digest = DigestSink(into: UnfinishedStage(sink))
         let decompressor = try makeDecompressor(
             artefact.compression, for: purpose, into: HandoffSink(into: digest, chunkSize: 1 << 20))
         try readStored(into: decompressor)
@@ -119,14 +119,4 @@ private final class CancellableSink: ByteSink {
     }
 
     func finish() throws(BackupError) { try next.finish() }
-}
-
-/// Passes bytes on, but not the end: the reader decides after its checks whether the stream may end well.
-private final class UnfinishedSink: ByteSink {
-    private let next: any ByteSink
-
-    init(_ next: any ByteSink) { self.next = next }
-
-    func write(_ bytes: Span<UInt8>) throws(BackupError) { try next.write(bytes) }
-    func finish() throws(BackupError) {}
 }

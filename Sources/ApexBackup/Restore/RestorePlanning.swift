@@ -53,7 +53,7 @@ struct RestorePlanning {
         case .dump: chosen.contains { $0.source.artefact == artefact.name }
         case .globals: !isPart
         case .tables: true
-        case .databases, .guide: false
+        case .databases, .guide, .files, .packs, .serverManifest, .label, .tablespaceMap, .configuration: false
         }
     }
 

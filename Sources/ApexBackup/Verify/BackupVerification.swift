@@ -124,12 +124,19 @@ package struct BackupVerification: Sendable {
             report.objects += artefact.volumes.count
             report.bytes += artefact.storedBytes
         }
+        if manifest.kind == .physical {
+            var files = try PhysicalVerification(manifest, level: level, in: repository)
+            try files.run()
+            report.problems += files.problems
+            report.objects += files.objects
+            report.bytes += files.bytes
+        }
     }
 
     /// What says something about the backup.
-    static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .dumpIncomplete]
+    static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .walMissing, .dumpIncomplete]
     /// What keeps one object from being read is told, and proves nothing; the rest is verified all the same.
-    private static let problems = findings.union([.permissionDenied, .storageFailed])
+    static let problems = findings.union([.permissionDenied, .storageFailed])
 
     /// The programs that read the backup's dumps: no older than the pg_dump that wrote them, as each version may write
     /// archives that earlier ones cannot read.

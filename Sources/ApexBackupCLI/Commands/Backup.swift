@@ -7,10 +7,12 @@ struct Backup: OperatorCommand {
         abstract: "Take a backup.",
         discussion: """
             A logical backup dumps each database from one snapshot of it, and roles and tablespaces. It is committed \
-            only when every child succeeded and every digest is right.
+            only when every child succeeded and every digest is right. A physical backup holds the cluster's files, \
+            by a base backup, and the WAL that they need.
 
             EXAMPLE
               apex-backup backup --compression zstd --database apex
+              apex-backup backup --kind physical
 
             EXIT STATUS
               0 committed   1 failed: nothing committed, or what was committed was not followed by the prune asked for
@@ -45,13 +47,21 @@ struct Backup: OperatorCommand {
     @Option(help: "How many databases are dumped at once, 1 to \(BackupPolicy.possibleJobs.upperBound).")
     var jobs: Int?
 
+    @Flag(help: "Store everything anew, whatever earlier physical backups hold; every backup does today.")
+    var full = false
+
     @Argument(help: "The server's connection URL; otherwise the policy's cluster.url or APEX_DATABASE_URL.")
     var url: String?
 
     func validate() throws {
-        guard kind == .logical else {
-            throw ValidationError("Physical backups are not supported by this version; take a logical one.")
+        let ofDumps: [(name: String, isGiven: Bool)] = [
+            ("--database", !database.isEmpty), ("--exclude", !exclude.isEmpty), ("--format", format != nil),
+            ("--verify-dump", verifyDump != nil), ("--counts", counts != nil),
+        ]
+        if kind == .physical, let option = ofDumps.first(where: \.isGiven) {
+            throw ValidationError("\(option.name) is for logical backups; a physical one holds the whole cluster.")
         }
+        if kind == .logical, full { throw ValidationError("--full is for physical backups; add --kind physical.") }
         if let jobs, !BackupPolicy.possibleJobs.contains(jobs) {
             throw ValidationError("--jobs takes 1 to \(BackupPolicy.possibleJobs.upperBound).")
         }
@@ -79,6 +89,15 @@ struct Backup: OperatorCommand {
 
     private func take(_ settings: EffectivePolicy, into repository: Repository) async throws -> BackupManifest {
         do {
+            guard kind == .logical else {
+                var physical = settings.policy.physical
+                physical.compression = compression ?? physical.compression
+                let backup = PhysicalBackup(
+                    repository: repository, connection: try settings.connection(),
+                    request: .init(
+                        settings: physical, jobs: jobs ?? settings.policy.jobs, memory: settings.policy.memory))
+                return try await backup.run()
+            }
             let backup = LogicalBackup(
                 repository: repository, connection: try settings.connection(),
                 request: .init(

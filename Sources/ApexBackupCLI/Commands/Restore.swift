@@ -8,11 +8,13 @@ struct Restore: OperatorCommand {
         discussion: """
             --to takes a moment (latest, a time with offset), a place (postgresql://…, a directory), or both in turn. A \
             URL with a database's name restores one database into that name; without one, all, each under its own name. \
-            A URL chooses among logical backups. The plan is printed first; nothing is touched before it is complete.
+            A URL chooses among logical backups, a directory among physical ones: 'pg_ctl -D DIRECTORY start' then \
+            starts what was restored. The plan is printed first; nothing is touched before it is complete.
 
             EXAMPLE
               apex-backup restore --to postgresql://restore@db.example.com/apex_check
               apex-backup restore apex_full_20250127.sql.gz --to postgresql:///apex_old
+              apex-backup restore --to immediate --to /srv/apex-check
 
             EXIT STATUS
               0 restored   1 failed or refused   64 wrong usage   78 wrong settings
@@ -59,7 +61,10 @@ struct Restore: OperatorCommand {
     @Option(help: "The tablespace of the target that everything goes into, whatever it was in.")
     var tablespace: String?
 
-    @Option(help: "Parallel jobs of pg_restore.")
+    @Flag(help: "The restored directory is the new primary: it archives and runs what its source did.")
+    var asPrimary = false
+
+    @Option(help: "Parallel jobs of pg_restore, or workers that write files.")
     var jobs: Int?
 
     @Argument(help: "The backup's name, latest, or a dump file (.sql, .sql.gz, .sql.zst, .dump).")
@@ -73,7 +78,12 @@ struct Restore: OperatorCommand {
         let named = try RestoreTarget.combine(targets + [at, into].compactMap { $0 })
         let settings = try common.settings(console)
         if isFile { try refuseOptionsOfBackups(moment: named.moment) }
-        let url = try place(named.place, settings: settings)
+        let url: String
+        switch try place(named.place, settings: settings) {
+        case .url(let text): url = text
+        case .directory(let path):
+            return try await restoreDirectory(path, moment: named.moment, settings: settings, console: console)
+        }
         if isFile { return try await restoreFile(into: url, settings: settings, console: console) }
         let restore = try LogicalRestore(
             repository: try settings.repository(), request: try request(moment: named.moment, settings: settings),
@@ -98,7 +108,7 @@ struct Restore: OperatorCommand {
         return 0
     }
 
-    private var isFile: Bool {
+    var isFile: Bool {
         backup != "latest" && RunID(parsing: backup) == nil
             && (backup.contains("/") || backup.contains(".sql") || backup.hasSuffix(".dump"))
     }
@@ -108,7 +118,7 @@ struct Restore: OperatorCommand {
         let given: [(String, Bool)] = [
             ("--table", !table.isEmpty), ("--schema", !schema.isEmpty), ("--database", database != nil),
             ("--overwrite", overwrite), ("--disconnect", disconnect), ("--drop-old", dropOld), ("--nearest", nearest),
-            ("--tablespace", tablespace != nil), ("a moment", moment != nil),
+            ("--tablespace", tablespace != nil), ("--as-primary", asPrimary), ("a moment", moment != nil),
         ]
         let wrong = given.filter(\.1).map(\.0)
         guard wrong.isEmpty else {
@@ -141,22 +151,15 @@ struct Restore: OperatorCommand {
         return 0
     }
 
-    private func place(_ named: RestorePlace?, settings: EffectivePolicy) throws -> String {
-        switch named {
-        case .url(let url): return url
-        case .directory(let path):
+    private func place(_ named: RestorePlace?, settings: EffectivePolicy) throws -> RestorePlace {
+        if let named { return named }
+        guard let text = try settings.restorePlace() else {
             throw BackupError(
-                .usage, "'\(path)' is a directory: it takes physical backups, which this version does not have.",
-                remedy: "Name a server: --to postgresql://…", unchanged: "Nothing was changed.")
-        case nil:
-            guard let text = try settings.restorePlace() else {
-                throw BackupError(
-                    .usage, "It is not known where to restore to.",
-                    reason: "--to names no place, and restore.into is not set in the policy",
-                    remedy: "Add --to postgresql://user@host/database.", unchanged: "Nothing was changed.")
-            }
-            return text
+                .usage, "It is not known where to restore to.",
+                reason: "--to names no place, and restore.into is not set in the policy",
+                remedy: "Add --to postgresql://user@host/database.", unchanged: "Nothing was changed.")
         }
+        return text.hasPrefix("/") ? .directory(text) : .url(text)
     }
 
     private func request(moment: RestoreMoment?, settings: EffectivePolicy) throws -> RestoreRequest {

@@ -5,8 +5,11 @@ import BackupModel
 enum BackupText {
     static func summary(_ manifest: BackupManifest) -> String {
         let totals = manifest.totals
+        let what =
+            manifest.physical.map { "\($0.files) files of a cluster of \(totals.databases) databases, " }
+            ?? "\(totals.databases) databases, \(totals.tables) tables, \(totals.rows) rows, "
         var lines = [
-            "Backup \(manifest.id) committed: \(totals.databases) databases, \(totals.tables) tables, \(totals.rows) rows, "
+            "Backup \(manifest.id) committed: " + what
                 + "\(formatBytes(totals.contentBytes)) in \(formatBytes(totals.storedBytes)), "
                 + "\(DurationText.format(manifest.duration)). Recovery point \(manifest.recoveryPoint.readable)."
         ]
@@ -54,6 +57,15 @@ enum BackupText {
             "Server",
             item.serverVersion.map { "\(server)PostgreSQL \($0), system identifier \(item.systemIdentifier ?? "-")" })
         add("Tools", manifest?.tools.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
+        if let physical = manifest?.physical {
+            add(
+                "WAL",
+                "needed from \(physical.start) to \(physical.stop) of timeline \(physical.timeline)")
+            add("Files", "\(physical.files) in \(physical.packs) packs")
+            for tablespace in physical.tablespaces {
+                add("Tablespace", "\(tablespace.oid), in the source at '\(tablespace.location)'")
+            }
+        }
         add("Verified", proof(.verified, of: entry))
         add("Restored", proof(.restored, of: entry))
         add("Drilled", proof(.drilled, of: entry))

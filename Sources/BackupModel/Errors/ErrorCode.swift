@@ -37,6 +37,8 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
     case objectExists = "object-exists"
     case objectMissing = "object-missing"
     case objectDamaged = "object-damaged"
+    case walConflict = "wal-conflict"
+    case walMissing = "wal-missing"
     case backupMissing = "backup-missing"
     case backupAborted = "backup-aborted"
     case commitUnknown = "commit-unknown"

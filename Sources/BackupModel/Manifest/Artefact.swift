@@ -10,6 +10,18 @@ public struct Artefact: Sendable, Hashable, Codable {
         case tables
         /// The database records and artefacts of a backup with more than fifty databases, a JSON object per line.
         case databases
+        /// The files of a base backup and where their content is stored, a JSON object per line.
+        case files
+        /// The packs that a base backup uses, a JSON object per line.
+        case packs
+        /// The server's own manifest of a base backup, byte for byte.
+        case serverManifest
+        /// `backup_label` of a base backup, byte for byte.
+        case label
+        /// `tablespace_map` of a base backup, byte for byte.
+        case tablespaceMap
+        /// A configuration file that was outside the data directory.
+        case configuration
         /// How to restore the backup with stock tools.
         case guide
     }

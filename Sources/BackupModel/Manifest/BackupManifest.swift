@@ -31,6 +31,8 @@ public struct BackupManifest: Sendable, Hashable, Codable {
     public var totals: BackupTotals
     /// The databases, or `nil` when they are in the artefact of role ``Artefact/Role/databases``.
     public var databases: [DatabaseRecord]?
+    /// What a physical backup is besides; `nil` for a logical one.
+    public var physical: PhysicalRecord?
     /// The stored files, or only those that hold the rest of them when there are more than fifty databases.
     public var artefacts: [Artefact]
     /// Whether roles were dumped without their passwords.
@@ -48,7 +50,8 @@ public struct BackupManifest: Sendable, Hashable, Codable {
     public init(
         id: RunID, cluster: String, systemIdentifier: String, kind: BackupKind, startedAt: Timestamp,
         finishedAt: Timestamp, recoveryPoint: Timestamp, server: ServerFacts, tools: [String: String],
-        totals: BackupTotals, databases: [DatabaseRecord]?, artefacts: [Artefact], passwordsMissing: Bool,
+        totals: BackupTotals, databases: [DatabaseRecord]?, physical: PhysicalRecord? = nil, artefacts: [Artefact],
+        passwordsMissing: Bool,
         warnings: [String], phases: [PhaseDuration], settings: [String: String], previousManifest: SHA256Digest?
     ) {
         self.id = id
@@ -62,6 +65,7 @@ public struct BackupManifest: Sendable, Hashable, Codable {
         self.tools = tools
         self.totals = totals
         self.databases = databases
+        self.physical = physical
         self.artefacts = artefacts
         self.passwordsMissing = passwordsMissing
         self.warnings = warnings
@@ -101,6 +105,7 @@ public struct BackupManifest: Sendable, Hashable, Codable {
             && [totals.contentBytes, totals.storedBytes, totals.rows].allSatisfy(counts.contains)
             && phases.allSatisfy { (0..<1e9).contains($0.seconds) }
             && (databases ?? []).allSatisfy(\.hasPossibleNumbers)
+            && (kind == .physical) == (physical != nil) && physical?.hasPossibleNumbers ?? true
     }
 
     /// The artefact of `role`, when there is just one of it.

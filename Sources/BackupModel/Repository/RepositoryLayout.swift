@@ -44,6 +44,11 @@ public struct RepositoryLayout: Sendable, Hashable {
         ObjectKey.isSafeComponent(name) ? backup(id).appending(name) : nil
     }
 
+    /// The objects of one incarnation of the cluster, or `nil` unless `systemIdentifier` is a decimal number.
+    package func incarnationObjects(_ systemIdentifier: String) -> IncarnationLayout? {
+        IncarnationLayout(in: self, systemIdentifier: systemIdentifier)
+    }
+
     package var drills: ObjectKey { root.appending("drills") }
     package func drill(_ id: RunID) -> ObjectKey { drills.appending(id.text) }
     package var drillLedger: ObjectKey { drills.appending("ledger") }
@@ -52,6 +57,28 @@ public struct RepositoryLayout: Sendable, Hashable {
         let digits = String(number)
         return drillLedger.appending(String(repeating: "0", count: max(0, 8 - digits.count)) + digits + ".json")
     }
+}
+
+/// Where the files and the WAL of one incarnation of a cluster live: those of one system identifier.
+package struct IncarnationLayout: Sendable, Hashable {
+    private let root: ObjectKey
+
+    fileprivate init?(in layout: RepositoryLayout, systemIdentifier: String) {
+        guard (1...20).contains(systemIdentifier.utf8.count), systemIdentifier.utf8.allSatisfy(ASCII.isDigit) else {
+            return nil
+        }
+        root = layout.root.appending(systemIdentifier)
+    }
+
+    /// The folder of the packs that a backup made.
+    package func packs(of backup: RunID) -> ObjectKey { root.appending("packs").appending(backup.text) }
+    package func pack(_ name: PackName) -> ObjectKey { packs(of: name.backup).appending(name.file) }
+
+    package var wal: ObjectKey { root.appending("wal") }
+    package func segment(_ name: WALSegmentName) -> ObjectKey {
+        wal.appending("\(name.logFolder)/\(name.description).zst")
+    }
+    package func history(of timeline: UInt32) -> ObjectKey { wal.appending("\(timeline.eightHexDigits).history.zst") }
 }
 
 /// `repository.json`: what makes a folder or bucket a repository.

@@ -33,6 +33,21 @@ package final class PosixStorage: Storage {
     }
 
     package func read(_ key: ObjectKey, into sink: any ByteSink) throws(BackupError) {
+        try openFile(key).forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in try sink.write(chunk) }
+    }
+
+    package func read(_ key: ObjectKey, at offset: Int64, count: Int) throws(BackupError) -> [UInt8] {
+        let bytes = try openFile(key).read(at: offset, count: count)
+        guard bytes.count == count else {
+            throw BackupError(
+                .objectDamaged, "'\(key)' is damaged.",
+                reason: "it ends after \(offset + Int64(bytes.count)) bytes, and has more",
+                remedy: "Put it back from a copy of the repository; 'apex-backup verify' lists what is damaged.")
+        }
+        return bytes
+    }
+
+    private func openFile(_ key: ObjectKey) throws(BackupError) -> OpenFile {
         guard let path = KeyPath(key), let folder = try openFolder(path.folders),
             let file = try folder.file(reading: path.name)
         else {
@@ -40,7 +55,7 @@ package final class PosixStorage: Storage {
                 .objectMissing, "'\(key)' is missing from the repository at '\(root)'.",
                 remedy: "Put it back from a copy of the repository, or use another backup.")
         }
-        try file.forEachChunk(ofSize: 256 << 10) { chunk throws(BackupError) in try sink.write(chunk) }
+        return file
     }
 
     package func readAll(_ key: ObjectKey, limit: Int) throws(BackupError) -> [UInt8]? {

@@ -45,6 +45,12 @@ package protocol Storage: Sendable {
     /// - Throws: ``ErrorCode/objectMissing`` if there is certainly no such object.
     func read(_ key: ObjectKey, into sink: any ByteSink) throws(BackupError)
 
+    /// `count` bytes of the object from `offset` on.
+    ///
+    /// - Throws: ``ErrorCode/objectMissing`` if there is certainly no such object, ``ErrorCode/objectDamaged`` if it ends
+    ///   before that.
+    func read(_ key: ObjectKey, at offset: Int64, count: Int) throws(BackupError) -> [UInt8]
+
     /// All bytes of a small object, or `nil` if there is certainly none.
     ///
     /// - Throws: ``ErrorCode/objectDamaged`` if it is larger than `limit`.

@@ -58,7 +58,7 @@ extension ChunkBuffer {
 
 extension [UInt8] {
     /// Appends a copy of `bytes`.
-    mutating func append(copying bytes: Span<UInt8>) {
+    package mutating func append(copying bytes: Span<UInt8>) {
         unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
     }
 }

@@ -114,17 +114,7 @@ internal import Glibc
     }
 
     /// Writes `bytes` over what is at `offset`.
-    package func write(_ bytes: [UInt8], at offset: Int64) throws(BackupError) {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let place = off_t(offset) + off_t(bytes.count - rest.count)
-            let length = unsafe rest.withUnsafeBytes { rest in
-                retrying { unsafe pwrite(descriptor, rest.baseAddress, rest.count, place) }
-            }
-            guard length >= 0 else { throw systemError(errno, "Writing to '\(name)' failed.") }
-            rest = rest.dropFirst(length)
-        }
-    }
+    package func write(_ bytes: [UInt8], at offset: Int64) throws(BackupError) { try write(bytes.span, at: offset) }
 
     /// Tells the system that bytes `offset` to `offset + length` are not needed again: it begins to write them out, so
     /// that ``synchronize()`` is short, and keeps no memory for what is written.
@@ -137,6 +127,34 @@ internal import Glibc
         guard retrying({ Int(fsync(descriptor)) }) == 0 else {
             throw systemError(errno, "'\(name)' cannot be made durable.")
         }
+    }
+
+    /// Gives the file a size and permission bits; what is new in it is zeros.
+    func prepare(size: Int64, mode: UInt32) throws(BackupError) {
+        guard fchmod(descriptor, mode_t(mode)) == 0 else {
+            throw systemError(errno, "The permissions of '\(name)' cannot be set.")
+        }
+        guard size == 0 || retrying({ Int(ftruncate(descriptor, off_t(size))) }) == 0 else {
+            throw systemError(errno, "'\(name)' cannot be made as large as it is to be.")
+        }
+    }
+
+    /// Writes `bytes` over what is at `offset`.
+    func write(_ bytes: Span<UInt8>, at offset: Int64) throws(BackupError) {
+        let failure = unsafe bytes.withUnsafeBytes { bytes -> CInt? in
+            var written = 0
+            while written < bytes.count {
+                let length = retrying {
+                    unsafe pwrite(
+                        descriptor, bytes.baseAddress.map { unsafe $0 + written }, bytes.count - written,
+                        off_t(offset) + written)
+                }
+                guard length >= 0 else { return errno }
+                written += length
+            }
+            return nil
+        }
+        if let failure { throw systemError(failure, "Writing to '\(name)' failed.") }
     }
 
     /// Takes all content away and its space back, also while somebody else has the file open, as a child that is being
@@ -176,6 +194,8 @@ struct DirectoryEntry: Equatable {
     /// Tells files and file systems apart.
     let device: UInt64
     let number: UInt64
+    /// Whether it belongs to root.
+    let isRoots: Bool
 
     fileprivate init(_ status: stat) {
         kind =
@@ -187,6 +207,7 @@ struct DirectoryEntry: Equatable {
         size = Int64(status.st_size)
         device = UInt64(status.st_dev)
         number = UInt64(status.st_ino)
+        isRoots = status.st_uid == 0
     }
 
     func isSame(as other: DirectoryEntry) -> Bool { device == other.device && number == other.number }
@@ -286,6 +307,34 @@ struct DirectoryEntry: Equatable {
         let file = OpenFile(opened: opened, name: "\(path)/\(name)")
         try give(opened, name)
         return file
+    }
+
+    /// Opens the file `name`, which must be there, to write parts of it.
+    func file(changing name: String) throws(BackupError) -> OpenFile {
+        let opened = retrying { unsafe openat(descriptor, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) }
+        guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be written to.") }
+        return OpenFile(opened: opened, name: "\(path)/\(name)")
+    }
+
+    /// Gives this directory permission bits.
+    func setMode(_ mode: UInt32) throws(BackupError) {
+        guard fchmod(descriptor, mode_t(mode)) == 0 else {
+            throw systemError(errno, "The permissions of '\(path)' cannot be set.")
+        }
+    }
+
+    /// Gives the file `name` the name `final`, which may be taken.
+    func replace(_ final: String, with name: String) throws(BackupError) {
+        guard unsafe renameat(descriptor, name, descriptor, final) == 0 else {
+            throw systemError(errno, "'\(path)/\(final)' cannot be put in its place.")
+        }
+    }
+
+    /// Returns when everything on the directory's file system is on stable storage.
+    func synchronizeFileSystem() throws(BackupError) {
+        guard retrying({ Int(syncfs(descriptor)) }) == 0 else {
+            throw systemError(errno, "The file system of '\(path)' cannot be made durable.")
+        }
     }
 
     /// What `name` is, or `nil` if there is nothing of that name.

@@ -55,10 +55,11 @@ package struct ConnectionSettings: Sendable, Hashable {
 
     /// What a session that must not be ended by a time-out has as its `options`, if these settings give any.
     package var optionsWithoutTimeouts: String? {
-        environment["PGOPTIONS"].map {
-            $0 + " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
-        }
+        environment["PGOPTIONS"].map { $0 + Self.withoutTimeouts }
     }
+
+    private static let withoutTimeouts =
+        " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
 
     /// A keyword string for `--dbname=` with what ``environment`` cannot carry, and the database.
     ///
@@ -115,12 +116,21 @@ package struct ConnectionSettings: Sendable, Hashable {
         return copy
     }
 
-    /// The keywords for a session of this program.
-    func sessionKeywords(applicationName: String) -> [(name: String, value: String)] {
+    /// The keywords for a session of this program, or for one that speaks the replication protocol and runs no SQL.
+    func sessionKeywords(
+        applicationName: String, replication: Bool = false
+    ) -> [(name: String, value: String)] {
         var values = keywords
         values["client_encoding"] = "UTF8"
         values["application_name"] = applicationName
         values["options"] = optionsWithoutTimeouts
+        if replication {
+            values["replication"] = "true"
+            // The name under which a password file has such a connection's password.
+            values["dbname"] = "replication"
+            // A session that runs no SQL can turn its time-outs off in no other way.
+            values["options"] = (environment["PGOPTIONS"] ?? "") + Self.withoutTimeouts + " -c idle_session_timeout=0"
+        }
         values.merge(Self.keepalives) { given, _ in given }
         return values.sorted { $0.key < $1.key }.map { (name: $0.key, value: $0.value) }
     }

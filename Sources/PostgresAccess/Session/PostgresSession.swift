@@ -45,13 +45,14 @@ extension PostgresSession {
         try await query("SELECT pg_catalog.pg_backend_pid()").firstValue == String(announcedProcessID)
     }
 
-    private func open(applicationName: String, timeout: Duration) throws {
+    func open(applicationName: String, timeout: Duration, replication: Bool = false) throws {
         var candidates = settings
         while connection == nil {
             try Task.checkCancellation()
             do throws(ConnectFailure) {
                 connection = try PostgresConnection.open(
-                    candidates.sessionKeywords(applicationName: applicationName), timeout: timeout,
+                    candidates.sessionKeywords(applicationName: applicationName, replication: replication),
+                    timeout: timeout,
                     isCancelled: { Task.isCancelled })
             } catch {
                 try Task.checkCancellation()
@@ -100,19 +101,26 @@ extension PostgresSession {
     private func perform(
         _ sql: String, _ parameters: [String?]?, onColumns: ([String]) -> Void, onRow: ([String?]) throws -> Void
     ) async throws {
-        try Task.checkCancellation()
-        guard let connection else { throw settings.lostError("the session is closed") }
         guard !sql.utf8.contains(0), !(parameters ?? []).contains(where: { $0?.utf8.contains(0) ?? false }) else {
             throw BackupError(
                 .usage, "A statement for \(settings.redacted) holds a zero byte, which PostgreSQL cannot take.",
                 remedy: "Remove the zero byte from the name or value.", unchanged: "Nothing was sent to the server.")
         }
+        try await withConnection { connection in
+            try connection.run(sql, parameters: parameters, onColumns: onColumns, onRow: onRow)
+        }
+    }
+
+    /// Runs one statement or command by `body`, on the session's thread; cancelling the task cancels it on the server.
+    func withConnection<Value>(_ body: (PostgresConnection) throws -> Value) async throws -> Value {
+        try Task.checkCancellation()
+        guard let connection else { throw settings.lostError("the session is closed") }
         let interrupt = connection.interrupt
         let statement = interrupt.begin()
         defer { interrupt.end(connectionIsLost: connection.isLost) }
-        try await withTaskCancellationHandler {
+        return try await withTaskCancellationHandler {
             do {
-                try connection.run(sql, parameters: parameters, onColumns: onColumns, onRow: onRow)
+                return try body(connection)
             } catch let failure as StatementFailure {
                 try Task.checkCancellation()
                 throw report(failure)

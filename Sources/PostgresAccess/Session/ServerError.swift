@@ -6,11 +6,14 @@ package struct ServerError: Sendable, Hashable {
     /// The primary message.
     package var message: String
     package var hint: String?
+    /// The function of the server's source code that reports it: the same in every language.
+    package var function: String?
 
-    package init(sqlstate: String, message: String, hint: String? = nil) {
+    package init(sqlstate: String, message: String, hint: String? = nil, function: String? = nil) {
         self.sqlstate = sqlstate
         self.message = message
         self.hint = hint
+        self.function = function
     }
 
     /// The SQLSTATE of the last error in a text that libpq wrote in its verbose form, `FATAL:  28P01: …`.

@@ -283,20 +283,6 @@ extension `Logical backup` {
         }
 
         /// Mounts a file system of its own in a temporary directory for `body`, and unmounts it afterwards.
-        private func withSmallDisk(
-            megabytes: Int, _ body: (TemporaryDirectory) async throws -> Void
-        ) async throws {
-            let disk = try TemporaryDirectory()
-            let mounted = try await runScript(
-                "mkdir \"$1/repository\" && mount -t tmpfs -o size=$2m tmpfs \"$1/repository\"", disk.path,
-                "\(megabytes)")
-            try #require(mounted.status == .exited(0), "\(mounted.errors)")
-            let result: Result<Void, any Error>
-            do { result = .success(try await body(disk)) } catch { result = .failure(error) }
-            try await runScript("umount \"$1/repository\"", disk.path)
-            try result.get()
-        }
-
         @Test func `whichever write of it fails, and the next one succeeds`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in

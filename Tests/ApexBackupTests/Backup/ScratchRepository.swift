@@ -222,3 +222,18 @@ func requireFailure<Value>(
     let error = await #expect(throws: BackupError.self, sourceLocation: sourceLocation) { _ = try await body() }
     return try #require(error, sourceLocation: sourceLocation)
 }
+
+/// Runs `body` with a directory in which `repository` is a file system of its own, of so many megabytes.
+func withSmallDisk(
+    megabytes: Int, _ body: (TemporaryDirectory) async throws -> Void
+) async throws {
+    let disk = try TemporaryDirectory()
+    let mounted = try await runScript(
+        "mkdir \"$1/repository\" && mount -t tmpfs -o size=$2m tmpfs \"$1/repository\"", disk.path,
+        "\(megabytes)")
+    try #require(mounted.status == .exited(0), "\(mounted.errors)")
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(disk)) } catch { result = .failure(error) }
+    try await runScript("umount \"$1/repository\"", disk.path)
+    try result.get()
+}

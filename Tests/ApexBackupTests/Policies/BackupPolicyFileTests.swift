@@ -104,7 +104,7 @@ private func problem(_ text: String) -> String? {
         ("backup: {logical: {compression: lz4}}", "'backup.logical.compression' can not be 'lz4'"),
         (
             "backup: {physical: {wal: archive}}",
-            "a setting of physical backups ('backup.physical') is not supported by this version"
+            "a base backup whose WAL comes from the archive ('backup.physical.wal') is not supported by this version"
         ),
         ("backup: {physical: {wall: stream}}", "unknown key 'wall' in 'backup.physical'; did you mean 'wal'?"),
         ("backup: {jobs: 0}", "'backup.jobs' must be a whole number from 1 to 64, not '0'"),

@@ -1,0 +1,201 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// What a base backup brought, stored and durable, but for what belongs into the manifest.
+struct CapturedBaseBackup: Sendable {
+    var received = BaseBackupReceiver.Received()
+    var end: BaseBackupEnd?
+    var packs: [PackLine] = []
+    var tables: FileTables?
+    var walSegments = 0
+
+    /// The stored table of files and the server's own manifest.
+    struct FileTables: Sendable {
+        var files: Artefact
+        var serverManifest: Artefact
+        var fileCount: Int
+        var contentBytes: Int64
+    }
+
+    var isComplete: Bool {
+        received.start != nil && received.label != nil && end != nil && (tables?.serverManifest.contentBytes ?? 0) > 0
+    }
+
+    fileprivate mutating func add(_ part: BaseBackupCapture.Part) {
+        switch part {
+        case .packs(let lines): packs += lines
+        case .tables(let tables): self.tables = tables
+        case .received(let end, let received): (self.end, self.received) = (end, received)
+        case .wal(let count): walSegments = count
+        }
+    }
+}
+
+/// Receives a base backup, stores its files in packs, and the WAL that it needs beside it.
+///
+/// One thread reads the server's stream, `workers` compress and write pieces of 4 MiB, each into packs of its own, one
+/// writes the table of files, and one receives WAL. Between them are queues of limited length.
+struct BaseBackupCapture: Sendable {
+    let run: RunID
+    let repository: Repository
+    let source: PhysicalSource
+    let objects: IncarnationLayout
+    let settings: BackupPolicy.PhysicalSettings
+    let level: Int
+    let workers: Int
+
+    /// What a part of the capture came to.
+    fileprivate enum Part: Sendable {
+        case packs([PackLine])
+        case tables(CapturedBaseBackup.FileTables)
+        case received(BaseBackupEnd, BaseBackupReceiver.Received)
+        case wal(Int)
+    }
+
+    func run() async throws -> CapturedBaseBackup {
+        let slot = "apex_backup_\(run.text.lowercased().map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined())"
+        let timeout = DumpSource.connectTimeout
+        return try await ReplicationSession.with(
+            source.connection, applicationName: "apex-backup WAL", timeout: timeout
+        ) { wal in
+            guard try await wal.identify().systemIdentifier == source.facts.systemIdentifier else {
+                throw BackupError(
+                    .wrongCluster, "Two sessions of \(source.connection.redacted) led to different servers.",
+                    remedy: "Name only hosts of one cluster in the connection's URL.")
+            }
+            // Before the backup begins, so that the server keeps all WAL from its start on.
+            try await wal.makeTemporarySlot(slot)
+            return try await ReplicationSession.with(
+                source.connection, applicationName: "apex-backup files", timeout: timeout
+            ) { files in try await capture(files, wal, slot: slot) }
+        }
+    }
+
+    private func capture(
+        _ files: ReplicationSession, _ wal: ReplicationSession, slot: String
+    ) async throws -> CapturedBaseBackup {
+        let pieces = BoundedQueue<FramePiece>(limit: workers)
+        let contents = BoundedQueue<BackupContent>(limit: 64)
+        let (starts, announced) = AsyncStream<BaseBackupStart>.makeStream()
+        let control = WALStreamControl(from: LogSequenceNumber(position: 0))
+        let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
+        return try await withThrowingTaskGroup(of: Part.self) { group in
+            group.addTask {
+                defer {
+                    pieces.close()
+                    announced.finish()
+                }
+                return try await receive(files, pieces, contents, announced, control)
+            }
+            group.addTask {
+                var starting = starts.makeAsyncIterator()
+                guard let start = await starting.next() else { return .wal(0) }
+                let capture = WALCapture(
+                    session: wal, slot: slot, archive: archive, size: source.segmentSize,
+                    clocks: repository.environment.clocks)
+                return .wal(try await capture.run(from: start.lsn, timeline: start.timeline, control: control))
+            }
+            for worker in 0..<workers {
+                group.addTask { .packs(try store(pieces, as: worker, into: contents)) }
+            }
+            group.addTask { try writeTables(of: contents) }
+            return try await Self.join(&group, workers: workers, contents: contents) {
+                pieces.abandon()
+                contents.abandon()
+            }
+        }
+    }
+
+    /// Waits for all parts; when one fails, lets those go that wait for it, and throws what was the cause.
+    private static func join(
+        _ group: inout ThrowingTaskGroup<Part, any Error>, workers: Int, contents: BoundedQueue<BackupContent>,
+        letGo: () -> Void
+    ) async throws -> CapturedBaseBackup {
+        var captured = CapturedBaseBackup()
+        var ended = 0
+        var failure: (any Error)?
+        while let result = await group.nextResult() {
+            switch result {
+            case .success(let part):
+                captured.add(part)
+                if case .packs = part { ended += 1 }
+                if ended == workers { contents.close() }
+            case .failure(let error):
+                if failure == nil || failure is CancellationError
+                    || failure as? BackupError == BaseBackupReceiver.stopped
+                {
+                    failure = error
+                }
+                letGo()
+                group.cancelAll()
+            }
+        }
+        if let failure { throw failure }
+        guard captured.isComplete else {
+            throw BackupError(
+                .serverUnsupported, "The server's base backup is not complete.",
+                reason: "backup_label or the manifest is missing",
+                remedy: "Check that PostgreSQL 15 or newer answers, and not a proxy.")
+        }
+        return captured
+    }
+
+    private func receive(
+        _ session: ReplicationSession, _ pieces: BoundedQueue<FramePiece>, _ contents: BoundedQueue<BackupContent>,
+        _ announced: AsyncStream<BaseBackupStart>.Continuation, _ control: WALStreamControl
+    ) async throws -> Part {
+        let receiver = BaseBackupReceiver(pieces: pieces, contents: contents, environment: repository.environment)
+        let options = BaseBackupOptions(
+            label: "apex-backup \(run)", isFast: settings.checkpoint == .fast,
+            maxRate: settings.maxRate.map { $0 / 1024 })
+        let end = try await session.baseBackup(options) { start in
+            receiver.begin(start)
+            announced.yield(start)
+        } onMessage: { message in
+            try receiver.receive(message)
+        }
+        let received = try receiver.finish()
+        // The server has switched to the next segment: all of that in which the backup ended will come.
+        let last = WALSegmentName(
+            timeline: end.timeline, containing: LogSequenceNumber(position: end.lsn.position - 1),
+            segmentSize: source.segmentSize)
+        control.stop(at: last?.end ?? end.lsn)
+        return .received(end, received)
+    }
+
+    private func store(
+        _ pieces: BoundedQueue<FramePiece>, as worker: Int, into contents: BoundedQueue<BackupContent>
+    ) throws(BackupError) -> [PackLine] {
+        let writer = try PackWriter(
+            repository.storage, folder: objects.packs(of: run), backup: run, worker: worker, level: level)
+        while let piece = pieces.take() {
+            let frame = try writer.store(piece.content.span)
+            guard contents.put(.stored(frame, piece.slices)) else { break }
+        }
+        try writer.finish()
+        return writer.packs
+    }
+
+    private func writeTables(of contents: BoundedQueue<BackupContent>) throws(BackupError) -> Part {
+        let files = ArtefactWriter(
+            name: "files.jsonl.zst", role: .files, compression: .zstd(level: 3), of: run, in: repository)
+        let manifest = ArtefactWriter(
+            name: "backup_manifest.zst", role: .serverManifest, compression: .zstd(level: 3), of: run, in: repository)
+        let fileStream = try files.open(overlapped: false)
+        let manifestStream = try manifest.open(overlapped: false)
+        var table = FileTableWriter(into: fileStream.sink)
+        while let content = contents.take() {
+            switch content {
+            case .file(let number, let line): try table.add(number, line)
+            case .stored(let frame, let slices): try table.add(frame, slices)
+            case .serverManifest(let bytes): try manifestStream.sink.write(bytes.span)
+            }
+        }
+        try table.finish()
+        return .tables(
+            .init(
+                files: try fileStream.finish(), serverManifest: try manifestStream.finish(),
+                fileCount: table.fileCount, contentBytes: table.contentBytes))
+    }
+}

@@ -1,0 +1,107 @@
+package import BackupModel
+import BackupStorage
+package import PostgresAccess
+
+/// Takes a physical backup: the cluster's files, by a base backup, and the WAL that they need.
+package struct PhysicalBackup: Sendable {
+    /// What is asked of it.
+    package struct Request: Sendable {
+        /// The policy's settings for physical backups.
+        package var settings: BackupPolicy.PhysicalSettings
+        /// How many workers compress and store; `nil` chooses.
+        package var jobs: Int?
+        /// The most memory it may use, in bytes; `nil` is the standard.
+        package var memory: Int64?
+
+        package init(settings: BackupPolicy.PhysicalSettings, jobs: Int? = nil, memory: Int64? = nil) {
+            self.settings = settings
+            self.jobs = jobs
+            self.memory = memory
+        }
+    }
+
+    let repository: Repository
+    let request: Request
+    private let connection: @Sendable () throws -> ConnectionSettings
+
+    /// A backup of the server that `connection` leads to; it is resolved when the attempt has its record.
+    package init(
+        repository: Repository, connection: @autoclosure @escaping @Sendable () throws -> ConnectionSettings,
+        request: Request
+    ) {
+        self.repository = repository
+        self.connection = connection
+        self.request = request
+    }
+
+    /// Takes the backup and commits it; anything that fails leaves no backup and a run record that says why.
+    package func run() async throws -> BackupManifest {
+        try await RunLog(repository: repository).recorded(
+            .backup, kind: .physical, settings: "\(request)"
+        ) { run in
+            let connection = try connection()
+            let level = try level()
+            let workers = try BaseBackupMemory.workers(
+                asked: request.jobs, processors: HostFacts.processorCount, limit: request.memory,
+                compression: request.settings.compression)
+            return try await repository.withLease(.physical, for: run) { lease in
+                try await take(run, of: connection, under: lease, level: level, workers: workers)
+            }
+        }
+    }
+
+    private func level() throws(BackupError) -> Int {
+        guard case .zstd(let level) = request.settings.compression else {
+            throw BackupError(
+                .settings, "Physical backups are not compressed with \(request.settings.compression).",
+                reason: "packs are zstd files", remedy: "Set backup.physical.compression to zstd:1 … zstd:19.",
+                unchanged: "No backup was taken.")
+        }
+        return level
+    }
+
+    private func take(
+        _ run: RunID, of connection: ConnectionSettings, under lease: Lease, level: Int, workers: Int
+    ) async throws -> BackupManifest {
+        let environment = repository.environment
+        let startedAt = environment.clocks.wall()
+        var phases = PhaseLog(clocks: environment.clocks, events: environment.events)
+        let source = try await phases.measure("connect") {
+            do {
+                return try await PhysicalSource.open(connection, into: repository)
+            } catch {
+                throw RunLog.describe(error).leaving("No backup was taken.")
+            }
+        }
+        let clockDifference = source.facts.clock.since(environment.clocks.wall())
+        guard let objects = repository.layout.incarnationObjects(source.facts.systemIdentifier) else {
+            throw unexpectedAnswer("system_identifier")
+        }
+        let attempt = try BackupAttempt(run, under: lease, in: repository, folders: [objects.packs(of: run)])
+        do {
+            let capture = BaseBackupCapture(
+                run: run, repository: repository, source: source, objects: objects, settings: request.settings,
+                level: level, workers: workers)
+            let captured = try await phases.measure("files") { try await capture.run() }
+            var set = PhysicalSet(run: run, repository: repository, source: source, captured: captured)
+            try await phases.measure("commit") { try set.storeSmall() }
+            let manifest = try set.manifest(
+                startedAt: startedAt, clockDifference: clockDifference, phases: phases.durations,
+                settings: request.settings.summary)
+            try attempt.commit(manifest)
+            return manifest
+        } catch {
+            throw attempt.discard(after: RunLog.describe(error))
+        }
+    }
+}
+
+extension BackupPolicy.PhysicalSettings {
+    /// The settings that shape a backup, for its manifest.
+    var summary: [String: String] {
+        [
+            "compression": compression.description, "checkpoint": checkpoint.rawValue, "wal": wal.rawValue,
+            "max_rate": maxRate.map(formatBytes) ?? "none",
+        ]
+    }
+}

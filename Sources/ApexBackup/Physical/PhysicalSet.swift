@@ -1,0 +1,68 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// What a physical backup consists of, gathered until it is committed.
+struct PhysicalSet {
+    let run: RunID
+    let repository: Repository
+    let source: PhysicalSource
+    let captured: CapturedBaseBackup
+    private var artefacts: [Artefact] = []
+    private var configuration: [PhysicalRecord.ConfigurationFile] = []
+
+    init(run: RunID, repository: Repository, source: PhysicalSource, captured: CapturedBaseBackup) {
+        self.run = run
+        self.repository = repository
+        self.source = source
+        self.captured = captured
+    }
+
+    /// Stores the small artefacts: the list of packs, the label, the map of tablespaces, configuration files.
+    mutating func storeSmall() throws(BackupError) {
+        let packs = captured.packs.sorted { $0.pack < $1.pack }
+        artefacts = [captured.tables?.files, captured.tables?.serverManifest].compactMap(\.self)
+        artefacts.append(try storeLines(packs, as: "packs.jsonl.zst", role: .packs, of: run, in: repository))
+        if let label = captured.received.label { try store(label, as: "backup_label", role: .label) }
+        if let map = captured.received.tablespaceMap { try store(map, as: "tablespace_map", role: .tablespaceMap) }
+        for file in source.configuration {
+            let name = "\(file.setting).conf"
+            try store(file.content, as: name, role: .configuration)
+            configuration.append(.init(setting: file.setting, path: file.path, artefact: name))
+        }
+    }
+
+    private mutating func store(_ bytes: [UInt8], as name: String, role: Artefact.Role) throws(BackupError) {
+        artefacts.append(try storeBytes(bytes, as: name, role: role, of: run, in: repository))
+    }
+
+    /// The manifest of all that was stored.
+    func manifest(
+        startedAt: Timestamp, clockDifference: Duration, phases: [PhaseDuration], settings: [String: String]
+    ) throws(BackupError) -> BackupManifest {
+        guard let start = captured.received.start, let end = captured.end, let tables = captured.tables else {
+            throw BaseBackupReceiver.stopped
+        }
+        let packBytes = captured.packs.reduce(0) { $0 + $1.bytes }
+        let record = PhysicalRecord(
+            start: start.lsn, stop: end.lsn, timeline: start.timeline,
+            walSegmentBytes: Int64(source.segmentSize.bytes), files: tables.fileCount, packs: captured.packs.count,
+            tablespaces: start.tablespaces.compactMap { tablespace in
+                tablespace.oid.map { PhysicalRecord.Tablespace(oid: $0, location: tablespace.location ?? "") }
+            }, configuration: configuration, configurationMissing: source.configurationMissing,
+            damage: end.damage.map { [$0.message] + end.notices.prefix(50).map(\.message) })
+        let lastFileAt = captured.received.lastFileAt ?? startedAt
+        return BackupManifest(
+            id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
+            kind: .physical, startedAt: startedAt, finishedAt: repository.environment.clocks.wall(),
+            recoveryPoint: lastFileAt.advanced(by: clockDifference), server: source.facts,
+            tools: ["apex-backup": repository.environment.toolVersion],
+            totals: BackupTotals(
+                contentBytes: tables.contentBytes,
+                storedBytes: packBytes + artefacts.reduce(0) { $0 + $1.storedBytes }, databases: source.databases,
+                tables: 0, rows: 0),
+            databases: nil, physical: record, artefacts: artefacts, passwordsMissing: false,
+            warnings: source.warnings, phases: phases, settings: settings,
+            previousManifest: try Catalogue(repository).newestManifestDigest())
+    }
+}

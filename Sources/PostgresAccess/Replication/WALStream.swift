@@ -1,0 +1,143 @@
+package import BackupModel
+import Synchronization
+
+/// What the two ends of a stream of WAL tell each other while it runs.
+package final class WALStreamControl: Sendable {
+    private struct State {
+        var flushed: LogSequenceNumber
+        var stop: LogSequenceNumber?
+    }
+
+    private let state: Mutex<State>
+
+    /// A stream of which nothing before `start` needs to be kept.
+    package init(from start: LogSequenceNumber) { state = Mutex(State(flushed: start)) }
+
+    /// Up to where the WAL is durable here: the server may remove what is before it.
+    package var flushed: LogSequenceNumber {
+        get { state.withLock { $0.flushed } }
+        set { state.withLock { $0.flushed = newValue } }
+    }
+
+    /// Ends the stream when everything before `position` was received.
+    package func stop(at position: LogSequenceNumber) { state.withLock { $0.stop = position } }
+
+    fileprivate var stop: LogSequenceNumber? { state.withLock { $0.stop } }
+}
+
+extension ReplicationSession {
+    /// How a stream of WAL ended.
+    package enum WALStreamEnd: Sendable, Hashable {
+        /// Where it was told to.
+        case stopped
+        /// The server has left the timeline; the next one begins at the position.
+        case timelineEnded(next: UInt32, at: LogSequenceNumber)
+    }
+
+    /// Streams WAL of `timeline` from `start` over `slot`, and hands over each piece with the position of its first byte.
+    ///
+    /// Returns when `control` says so, or at the end of the timeline. Its flushed position is reported every ten seconds,
+    /// and whenever the server asks; `clock` is the time that a report carries.
+    package func streamWAL(
+        slot: String, timeline: UInt32, from start: LogSequenceNumber, control: WALStreamControl,
+        clock: @escaping @Sendable () -> Timestamp,
+        onData: @Sendable (LogSequenceNumber, Span<UInt8>) throws -> Void
+    ) async throws -> WALStreamEnd {
+        let command = "START_REPLICATION SLOT \(quoteIdentifier(slot)) PHYSICAL \(start) TIMELINE \(timeline)"
+        let settings = settings
+        return try await session.withConnection { connection in
+            _ = try connection.beginCopy(command)
+            var stream = WALStreamReader(received: start)
+            var lastReport = ContinuousClock.now
+            var isEnding = false
+            while true {
+                let progress = try connection.nextMessage(waits: false) { message in
+                    try stream.read(message, settings: settings, onData)
+                }
+                if progress == .ended { break }
+                let isDue = stream.serverAsks || ContinuousClock.now - lastReport > .seconds(10)
+                if !isEnding, isDue {
+                    let report = StandbyStatus(
+                        written: stream.received, flushed: min(control.flushed, stream.received), clock: clock())
+                    try connection.sendCopy(report.message)
+                    lastReport = .now
+                    stream.serverAsks = false
+                }
+                if !isEnding, let stop = control.stop, stream.received >= stop {
+                    try connection.endCopy()
+                    isEnding = true
+                }
+                if Task.isCancelled { throw CancellationError() }
+                if progress == .nothingYet { try connection.awaitInput(milliseconds: 100) }
+            }
+            let (after, failure) = try connection.finishCopy()
+            if let failure { throw StatementFailure.server(failure) }
+            guard !isEnding else { return .stopped }
+            guard let row = after.first?.first, row.count == 2, let next = row[0].flatMap({ UInt32($0) }),
+                let position = row[1].flatMap({ LogSequenceNumber(parsing: $0) })
+            else { throw Self.unexpected("START_REPLICATION", settings) }
+            return .timelineEnded(next: next, at: position)
+        }
+    }
+}
+
+/// Reads the server's messages of a physical stream (PostgreSQL documentation, "Streaming Replication Protocol").
+private struct WALStreamReader {
+    var received: LogSequenceNumber
+    /// Whether the server has asked for a report.
+    var serverAsks = false
+
+    mutating func read(
+        _ message: Span<UInt8>, settings: ConnectionSettings,
+        _ onData: (LogSequenceNumber, Span<UInt8>) throws -> Void
+    ) throws {
+        guard let kind = message.isEmpty ? nil : message[0] else { return }
+        switch kind {
+        case UInt8(ascii: "w") where message.count >= 25:
+            let start = LogSequenceNumber(position: message.bigEndian(at: 1))
+            guard start == received else {
+                throw BackupError(
+                    .serverUnsupported,
+                    "The server \(settings.redacted) sent WAL of \(start) where \(received) was due.",
+                    remedy: "Check that the connection leads to PostgreSQL itself and not to a proxy.")
+            }
+            let data = message.extracting(25..<message.count)
+            try onData(start, data)
+            received.position += UInt64(data.count)
+        case UInt8(ascii: "k") where message.count >= 18:
+            if message[17] != 0 { serverAsks = true }
+        default: throw ReplicationSession.unexpected("START_REPLICATION", settings)
+        }
+    }
+}
+
+/// The report of a receiver: up to where it has the WAL.
+struct StandbyStatus {
+    var written: LogSequenceNumber
+    var flushed: LogSequenceNumber
+    var clock: Timestamp
+
+    /// Microseconds from 1970 to 2000, where PostgreSQL's clock begins.
+    static let postgresEpoch: Int64 = 946_684_800_000_000
+
+    /// The message `r`; what was applied is not reported, because nothing is.
+    var message: [UInt8] {
+        var bytes = [UInt8(ascii: "r")]
+        let time = UInt64(bitPattern: clock.microseconds - Self.postgresEpoch)
+        for value in [written.position, flushed.position, 0, time] {
+            for shift in stride(from: 56, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: value >> shift))
+            }
+        }
+        return bytes + [0]
+    }
+}
+
+extension Span<UInt8> {
+    /// The eight bytes at `offset` as a number, the most significant first.
+    fileprivate func bigEndian(at offset: Int) -> UInt64 {
+        var value: UInt64 = 0
+        for index in offset..<offset + 8 { value = value << 8 | UInt64(self[index]) }
+        return value
+    }
+}

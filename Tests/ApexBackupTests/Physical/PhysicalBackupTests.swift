@@ -1,0 +1,221 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+import TestSupport
+import Testing
+
+@testable import ApexBackup
+
+/// Base backups of a real server.
+@Suite struct `Physical backup` {
+    /// A cluster of its own with a table of `rows`, and a repository for it.
+    private func withCluster(
+        rows: Int = 20_000, configuration: [String: String] = [:],
+        _ body: (PostgresCluster, ScratchRepository) async throws -> Void
+    ) async throws {
+        try await PostgresCluster.with(configuration: configuration) { cluster in
+            try await cluster.execute(
+                "CREATE TABLE t AS SELECT n, md5(n::text) AS text FROM generate_series(1, \(rows)) AS n")
+            try await body(cluster, try await ScratchRepository(for: cluster))
+        }
+    }
+
+    private func backup(
+        _ scratch: ScratchRepository, jobs: Int? = 2, as role: ConnectionSettings? = nil,
+        _ configure: (inout BackupPolicy.PhysicalSettings) -> Void = { _ in }
+    ) async throws -> BackupManifest {
+        var settings = BackupPolicy.PhysicalSettings()
+        configure(&settings)
+        let backup = PhysicalBackup(
+            repository: scratch.repository, connection: role ?? scratch.server.settings,
+            request: .init(settings: settings, jobs: jobs))
+        return try await onOwnThreads { try await backup.run() }
+    }
+
+    @Test func `is whole: every file of the data directory, and the WAL that they need`() async throws {
+        try await withCluster { cluster, scratch in
+            let manifest = try await backup(scratch)
+            let record = try #require(manifest.physical)
+            #expect(manifest.kind == .physical && record.files > 900 && record.start < record.stop)
+            #expect(try await scratch.verify(.deep).map(\.problems) == [[]])
+            // The server's own manifest lists each file with its size: all of them are there, and no other.
+            let listed = try serverFiles(scratch.content("backup_manifest.zst", of: manifest))
+            var stored: [String: Int64] = [:]
+            let table = try #require(manifest.artefact(.files))
+            let collected = FileLines()
+            try StoredArtefact(table, of: manifest.id, in: scratch.repository).forEachLine { line throws(BackupError) in
+                collected.add(try RepositoryJSON.decodePlain(FileTableLine.self, from: line, name: "files"))
+            }
+            for line in collected.lines where !line.isDirectory { stored[line.path.description] = line.size }
+            for name in ["backup_label", "tablespace_map"] {
+                stored[name] = Int64(try scratch.content(name, of: manifest).count)
+            }
+            let differing = Set(stored.keys).union(listed.keys).filter { stored[$0] != listed[$0] }
+            #expect(differing.isEmpty, "\(differing.sorted().map { ($0, stored[$0], listed[$0]) })")
+        }
+    }
+
+    /// Restores into a new directory that belongs to the servers' user; returns its path.
+    private func restore(
+        _ scratch: ScratchRepository, _ backup: String = "latest", to moment: RestoreMoment? = nil
+    ) async throws -> String {
+        let directory = "\(scratch.server.directory)/restored"
+        let restore = PhysicalRestore(
+            repository: scratch.repository,
+            request: .init(backup: backup, moment: moment, directory: directory, jobs: 2))
+        try await onOwnThreads { try await restore.run(restore.prepare()) }
+        return directory
+    }
+
+    private func count(_ cluster: PostgresCluster, _ server: ConnectionSettings) async throws -> String? {
+        let session = try await cluster.session(server)
+        let rows = try await session.query("SELECT count(*), sum(n) FROM t WHERE text = md5(n::text)").rows.first
+        await session.close()
+        return rows?.compactMap(\.self).joined(separator: " ")
+    }
+
+    @Test func `restores into a directory on which a server starts, with every row`() async throws {
+        try await withCluster { cluster, scratch in
+            let first = try await backup(scratch)
+            try await cluster.execute("INSERT INTO t SELECT n, md5(n::text) FROM generate_series(20001, 20010) AS n")
+            let second = try await backup(scratch, jobs: 1)
+            #expect(second.recoveryPoint > first.recoveryPoint)
+            let directory = try await restore(scratch)
+            try await cluster.withServer(on: directory) { server in
+                #expect(try await count(cluster, server) == "20010 200210055")
+                let session = try await cluster.session(server)
+                func show(_ name: String) async throws -> String? { try await session.query("SHOW \(name)").firstValue }
+                #expect(try await show("data_directory") == directory)
+                #expect(try await show("archive_mode") == "off")
+                // The source was started with more than its files say.
+                #expect(try await show("max_connections") == PostgresCluster.mostConnections)
+                #expect(await eventually { (try? await session.query("SELECT pg_is_in_recovery()").firstValue) == "f" })
+                #expect(try await session.query("SELECT timeline_id FROM pg_control_checkpoint()").firstValue == "2")
+                await session.close()
+            }
+            #expect(try scratch.runs().last?.state == .succeeded)
+        }
+    }
+
+    @Test func `stops at its own end when that is asked for`() async throws {
+        try await withCluster { cluster, scratch in
+            let first = try await backup(scratch)
+            try await cluster.execute("INSERT INTO t SELECT n, md5(n::text) FROM generate_series(20001, 20010) AS n")
+            _ = try await backup(scratch)
+            let directory = try await restore(scratch, first.id.text, to: .immediate)
+            try await cluster.withServer(on: directory) { server in
+                let rows = try await count(cluster, server)
+                #expect(rows == "20000 200010000")
+            }
+        }
+    }
+
+    @Test(arguments: [0, 1, 2])
+    func `finds a flipped byte in a pack, and restores nothing that starts`(_ kind: Int) async throws {
+        try await withCluster(rows: 100) { cluster, scratch in
+            let manifest = try await backup(scratch)
+            let objects = try #require(scratch.repository.layout.incarnationObjects(manifest.systemIdentifier))
+            let key =
+                switch kind {
+                case 0: objects.pack(PackName(backup: manifest.id, worker: 0, number: 0))
+                case 1: objects.segment(try #require(manifest.physical?.neededSegments.first))
+                default: scratch.repository.layout.backup(manifest.id).appending("files.jsonl.zst")
+                }
+            let file = "repository/\(key)"
+            var bytes = try scratch.directory.read(file)
+            bytes[bytes.count / 2] ^= 1
+            try scratch.directory.write(bytes, to: file)
+            let error = try await requireFailure { try await restore(scratch) }
+            #expect(error.code == .objectDamaged && error.message.contains("\(key.lastComponent)"), "\(error)")
+            #expect(try scratch.entries().first?.failedVerification != nil)
+            #expect(!HostFacts.exists("\(scratch.server.directory)/restored/global/pg_control"))
+            let problems = try await scratch.verify(.checksum).flatMap(\.problems)
+            #expect(problems.map(\.code) == [.objectDamaged], "\(problems)")
+        }
+    }
+
+    @Test func `misses WAL that it needs, and says which`() async throws {
+        try await withCluster(rows: 100) { cluster, scratch in
+            let manifest = try await backup(scratch)
+            let objects = try #require(scratch.repository.layout.incarnationObjects(manifest.systemIdentifier))
+            let segment = try #require(manifest.physical?.neededSegments.last)
+            try scratch.repository.storage.remove(objects.segment(segment))
+            let error = try await requireFailure { try await restore(scratch) }
+            #expect(error.code == .walMissing && error.message.contains("\(segment)"))
+            #expect(!HostFacts.exists("\(scratch.server.directory)/restored"))
+            #expect(try await scratch.verify(.list).flatMap(\.problems).map(\.code) == [.walMissing])
+        }
+    }
+
+    @Test func `is removed by prune, packs and all`() async throws {
+        try await withCluster(rows: 100) { cluster, scratch in
+            let manifests = [try await backup(scratch), try await backup(scratch), try await backup(scratch)]
+            let prune = RepositoryPrune(
+                repository: scratch.repository, policy: RetentionPolicy(minimum: 1, keepLast: 1), trustsClock: true)
+            _ = try await scratch.verify(.checksum)
+            let (_, result) = try await prune.recorded()
+            #expect(result.removed == manifests.dropLast().map(\.id))
+            let packs = try scratch.directory.contents().filter {
+                $0.contains("/packs/") && !$0.hasSuffix(manifests[2].id.text)
+            }
+            #expect(!packs.isEmpty && packs.allSatisfy { $0.contains(manifests[2].id.text) })
+            #expect(try await scratch.verify(.deep).map(\.problems) == [[]])
+        }
+    }
+
+    @Test func `leaves nothing when the disk is full, and says so`() async throws {
+        try await PostgresCluster.with { cluster in
+            try await withSmallDisk(megabytes: 1) { disk in
+                let scratch = try await ScratchRepository(for: cluster, in: disk)
+                let error = try await requireFailure { try await backup(scratch) }
+                #expect(error.code == .repositoryFull, "\(error)")
+                #expect(error.unchanged == "No backup was committed; earlier backups were not touched.")
+                #expect(try scratch.entries().isEmpty)
+                let run = try #require(try scratch.runs().last)
+                #expect(run.state == .failed && run.end?.error == error)
+                let left = try disk.contents().filter { $0.contains("packs/") }
+                #expect(left.isEmpty)
+            }
+        }
+    }
+
+    @Test func `is refused to a role without REPLICATION, with the statement that grants it`() async throws {
+        try await withCluster(rows: 1) { cluster, scratch in
+            try await cluster.execute("CREATE ROLE reader LOGIN; GRANT pg_monitor TO reader")
+            let reader = try ConnectionSettings(
+                parsing: "host=\(cluster.server.directory) user=reader dbname=postgres")
+            let error = try await requireFailure { try await backup(scratch, as: reader) }
+            #expect(error.code == .permissionDenied && error.remedy.contains("REPLICATION"), "\(error)")
+            #expect(error.unchanged == "No backup was taken.")
+            try await cluster.execute("ALTER ROLE reader REPLICATION")
+            #expect(try await backup(scratch, as: reader).physical?.configurationMissing == false)
+        }
+    }
+
+    /// The paths and sizes in a manifest of the server.
+    private func serverFiles(_ bytes: [UInt8]) throws -> [String: Int64] {
+        struct Manifest: Decodable {
+            struct File: Decodable {
+                var path: String
+                var size: Int64
+
+                enum CodingKeys: String, CodingKey {
+                    case path = "Path"
+                    case size = "Size"
+                }
+            }
+            var files: [File]
+
+            enum CodingKeys: String, CodingKey { case files = "Files" }
+        }
+        let manifest = try RepositoryJSON.decodePlain(Manifest.self, from: bytes, name: "backup_manifest")
+        return Dictionary(manifest.files.map { ($0.path, $0.size) }) { first, _ in first }
+    }
+}
+
+/// Collects lines from a reader's callback.
+private final class FileLines {
+    private(set) var lines: [FileTableLine] = []
+
+    func add(_ line: FileTableLine) { lines.append(line) }
+}
