@@ -36,6 +36,13 @@ struct PhysicalSet {
         artefacts.append(try storeBytes(bytes, as: name, role: role, of: run, in: repository))
     }
 
+    private func damageWarning(_ end: BaseBackupEnd) -> [String] {
+        guard let damage = end.damage else { return [] }
+        return [
+            "SOURCE DAMAGED: the server found bad pages: \([damage.message, end.notices.first?.message].compactMap(\.self).joined(separator: "; "))"
+        ]
+    }
+
     /// The manifest of all that was stored.
     func manifest(
         startedAt: Timestamp, clockDifference: Duration, phases: [PhaseDuration], settings: [String: String]
@@ -62,7 +69,7 @@ struct PhysicalSet {
                 storedBytes: packBytes + artefacts.reduce(0) { $0 + $1.storedBytes }, databases: source.databases,
                 tables: 0, rows: 0),
             databases: nil, physical: record, artefacts: artefacts, passwordsMissing: false,
-            warnings: source.warnings, phases: phases, settings: settings,
+            warnings: source.warnings + damageWarning(end), phases: phases, settings: settings,
             previousManifest: try Catalogue(repository).newestManifestDigest())
     }
 }

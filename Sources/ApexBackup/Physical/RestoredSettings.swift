@@ -95,7 +95,7 @@ struct RestoredSettings {
         case .socketsMoved: "the server's socket is in /tmp: its source's directory is not there"
         case .raised(let name, let value): "\(name) was raised to \(value), which its WAL needs"
         case .librariesDropped(let setting, let dropped):
-            "\(setting) was shortened by \(dropped.map { "\($0)" }.joined(separator: ", "))"
+            "\(setting) was shortened by \(dropped.map(\.name).joined(separator: ", "))"
         case .archivingStaysOff: "the source archived nowhere, and so the restored server does not archive either"
         }
     }

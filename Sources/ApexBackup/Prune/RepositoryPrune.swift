@@ -124,7 +124,7 @@ package struct RepositoryPrune: Sendable {
             scope: manifest.scope, startedAt: manifest.startedAt,
             // A fact that cannot be read may be the failed verification.
             isVerified: entry.unreadableFact == nil && entry.state >= .verified,
-            isDamaged: entry.failedVerification != nil, isHeld: !entry.isRemovable,
+            isDamaged: entry.failedVerification != nil || manifest.isOfDamagedSource, isHeld: !entry.isRemovable,
             holdReason: entry.hold?.reason ?? entry.unreadableFact.map { "a fact is unreadable: \($0.message)" })
     }
 

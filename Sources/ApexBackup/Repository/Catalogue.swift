@@ -118,7 +118,7 @@ package struct Catalogue: Sendable {
     private func newest(kind: BackupKind?) throws(BackupError) -> CatalogueEntry {
         let all = try entries()
         let candidates = all.filter { entry in
-            entry.manifest.map { kind == nil || $0.kind == kind } ?? false
+            entry.manifest.map { (kind == nil || $0.kind == kind) && !$0.isOfDamagedSource } ?? false
         }
         guard let last = candidates.last else {
             for entry in all.reversed() {
@@ -134,8 +134,12 @@ package struct Catalogue: Sendable {
                 .backupMissing,
                 "There is no \(kind == .physical ? "physical " : "")backup of '\(repository.layout.cluster)' in "
                     + "'\(repository.storage.location)'.",
+                reason: all.last { $0.manifest?.isOfDamagedSource == true }.map {
+                    "\($0.id) is of a server with damaged pages, and is restored only when it is named"
+                },
                 remedy:
-                    "Take one with 'apex-backup backup\(kind == .physical ? " --kind physical" : "")'; failed attempts are in 'apex-backup list --runs'.",
+                    "Take one with 'apex-backup backup\(kind == .physical ? " --kind physical" : "")'; failed attempts "
+                    + "are in 'apex-backup list --runs'.",
                 unchanged: "Nothing was changed.")
         }
         for entry in all where entry.id > last.id {

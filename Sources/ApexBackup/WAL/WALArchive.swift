@@ -3,13 +3,13 @@ import BackupStorage
 
 /// What the trailer of a stored segment says of it.
 struct WALSegmentRecord: Sendable, Hashable, Codable {
-    var systemIdentifier: String
+    /// The name that PostgreSQL gives it.
     var segment: String
-    var start: LogSequenceNumber
-    var end: LogSequenceNumber
     var contentBytes: Int64
     /// SHA-256 of the content: what makes two stored segments the same.
     var contentSHA256: SHA256Digest
+    /// What the records in it say: the index of the archive is made of these.
+    var summary: WALSegmentSummary
 }
 
 /// The WAL of one incarnation of a cluster in its repository.
@@ -143,17 +143,20 @@ final class WALSegmentWriter: ByteSink {
     private let object: ProvedObjectWriter
     private let compressor: any ByteSink
     private var hash = SHA256()
+    private var reader: WALSegmentReader
     private(set) var byteCount: Int64 = 0
 
     fileprivate init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive) throws(BackupError) {
         self.segment = segment
         self.archive = archive
+        reader = WALSegmentReader(from: segment.start)
         object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
         compressor = try makeCompressor(.zstd(level: WALArchive.level), into: UnfinishedStage(object))
     }
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
         hash.update(bytes)
+        reader.consume(bytes)
         byteCount += Int64(bytes.count)
         try compressor.write(bytes)
     }
@@ -165,8 +168,8 @@ final class WALSegmentWriter: ByteSink {
         precondition(UInt64(byteCount) == segment.size.bytes, "a segment is stored whole")
         try compressor.finish()
         let record = WALSegmentRecord(
-            systemIdentifier: archive.systemIdentifier, segment: segment.description, start: segment.start,
-            end: segment.end, contentBytes: byteCount, contentSHA256: hash.finish())
+            segment: segment.description, contentBytes: byteCount, contentSHA256: hash.finish(),
+            summary: try summary())
         do {
             _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
         } catch {
@@ -182,6 +185,32 @@ final class WALSegmentWriter: ByteSink {
     }
 
     func discard() { object.discard() }
+
+    /// What the records say, of a segment that belongs where it is stored.
+    ///
+    /// The timeline of its first page may be an ancestor's: PostgreSQL begins the first segment of a new timeline with a
+    /// copy of the old one's.
+    private func summary() throws(BackupError) -> WALSegmentSummary {
+        let summary = reader.finish()
+        let problem: String? =
+            if let summary {
+                if summary.systemIdentifier != archive.systemIdentifier {
+                    "it is of the cluster with the system identifier \(summary.systemIdentifier)"
+                } else if summary.start != segment.start || summary.end != segment.end {
+                    "its first page says that it begins at \(summary.start)"
+                } else if summary.timeline > segment.timeline {
+                    "its first page is of timeline \(summary.timeline)"
+                } else {
+                    nil
+                }
+            } else {
+                "its first page is none of WAL"
+            }
+        if let summary, problem == nil { return summary }
+        throw BackupError(
+            .walSegmentInvalid, "What came as WAL segment \(segment) is not that segment.", reason: problem,
+            remedy: "Find out which server writes it.", unchanged: "It was not stored.")
+    }
 }
 
 /// Passes bytes on, but not the end: more follows before the object is over.

@@ -16,7 +16,7 @@ struct Backup: OperatorCommand {
 
             EXIT STATUS
               0 committed   1 failed: nothing committed, or what was committed was not followed by the prune asked for
-              64 wrong usage   78 wrong settings
+              4 committed, of a server with damaged pages   64 wrong usage   78 wrong settings
             """)
 
     enum Kind: String, ExpressibleByArgument, Sendable { case logical, physical }
@@ -82,9 +82,11 @@ struct Backup: OperatorCommand {
                 .joined(separator: " ")
             throw known
         }
-        guard console.isJSON else { return 0 }
-        console.print(json: BackupListing(CatalogueEntry(id: manifest.id, content: .committed(manifest), facts: [])))
-        return 0
+        if console.isJSON {
+            console.print(
+                json: BackupListing(CatalogueEntry(id: manifest.id, content: .committed(manifest), facts: [])))
+        }
+        return manifest.isOfDamagedSource ? 4 : 0
     }
 
     private func take(_ settings: EffectivePolicy, into repository: Repository) async throws -> BackupManifest {

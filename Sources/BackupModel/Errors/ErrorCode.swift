@@ -39,6 +39,7 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
     case objectDamaged = "object-damaged"
     case walConflict = "wal-conflict"
     case walMissing = "wal-missing"
+    case walSegmentInvalid = "wal-segment-invalid"
     case backupMissing = "backup-missing"
     case backupAborted = "backup-aborted"
     case commitUnknown = "commit-unknown"

@@ -94,6 +94,9 @@ public struct BackupManifest: Sendable, Hashable, Codable {
                 || other.artefact(.globals) != nil && artefact(.globals) == nil)
     }
 
+    /// Whether it is of a source with bad pages: complete, and never the choice where there is another.
+    package var isOfDamagedSource: Bool { physical?.damage != nil }
+
     /// The major version of the pg_dump that wrote the dumps; 0 if it is not known.
     package var dumpMajor: Int { Int((tools["pg_dump"] ?? "").prefix { $0.isNumber }) ?? 0 }
 

@@ -97,6 +97,85 @@ import Testing
         }
     }
 
+    @Test func `of a server with damaged pages is kept, told of, and never the choice by itself`() async throws {
+        try await withCluster(rows: 5000) { cluster, scratch in
+            let sound = try await backup(scratch)
+            let file = try #require(try await cluster.answer("SELECT pg_relation_filepath('t')"))
+            try await cluster.execute("CHECKPOINT")
+            try await runScript(
+                "printf x | dd of=\"$1\" bs=1 seek=12000 conv=notrunc status=none",
+                "\(cluster.server.dataDirectory)/\(file)")
+            let damaged = try await backup(scratch)
+            #expect(damaged.isOfDamagedSource && damaged.warnings.contains { $0.contains("\(file)") })
+            #expect(try await scratch.verify(.checksum, damaged.id.text).map(\.problems) == [[]])
+            #expect(try Catalogue(scratch.repository).backup(named: "latest").id == sound.id)
+            let prune = RepositoryPrune(
+                repository: scratch.repository, policy: RetentionPolicy(minimum: 1, keepLast: 1), trustsClock: true)
+            #expect(try prune.plan().retention.expired.map(\.candidate.id).contains(sound.id) == false)
+            try scratch.repository.storage.remove(scratch.repository.layout.manifest(sound.id))
+            let error = try await requireFailure {
+                try Catalogue(scratch.repository).backup(named: "latest", kind: .physical)
+            }
+            #expect(error.code == .backupMissing && error.reason?.contains(damaged.id.text) == true)
+        }
+    }
+
+    @Test func `is refused on a standby`() async throws {
+        try await withCluster(rows: 1) { cluster, scratch in
+            try await cluster.withStandby { standby in
+                let error = try await requireFailure { try await backup(scratch, as: standby) }
+                #expect(error.code == .serverUnsupported && error.remedy.contains("primary"))
+            }
+        }
+    }
+
+    @Test func `keeps with each segment what its records say`() async throws {
+        try await withCluster(rows: 10) { cluster, scratch in
+            let manifest = try await backup(scratch)
+            let record = try #require(manifest.physical)
+            let archive = try WALArchive(scratch.repository, systemIdentifier: manifest.systemIdentifier)
+            let stored = try record.neededSegments.map { try #require(try archive.record(of: $0)) }
+            #expect(stored.map(\.segment) == record.neededSegments.map(\.description))
+            #expect(stored.first?.summary.checkpoint != nil)
+            // The end of the base backup is in the last one, and after it the switch to the next.
+            let last = try #require(stored.last?.summary)
+            #expect(last.backupEnds.entries.map(\.start) == [record.start] && last.switchedAt != nil)
+            #expect(last.systemIdentifier == manifest.systemIdentifier && last.damage == nil)
+        }
+    }
+
+    @Test func `stores no segment that is another than its name says`() async throws {
+        try await withCluster(rows: 10) { cluster, scratch in
+            let manifest = try await backup(scratch)
+            let first = try #require(manifest.physical?.neededSegments.first)
+            let archive = try WALArchive(scratch.repository, systemIdentifier: manifest.systemIdentifier)
+            let content = CollectingSink(limit: 64 << 20)
+            try archive.read(first, into: content)
+            let next = try #require(manifest.physical?.neededSegments.last?.next)
+            let stranger = try WALArchive(scratch.repository, systemIdentifier: "1")
+            for (archive, name) in [(archive, next), (stranger, first)] {
+                let writer = try archive.makeWriter(name)
+                try writer.write(content.bytes.span)
+                let error = try await requireFailure { try writer.finish() }
+                #expect(error.code == .walSegmentInvalid)
+                #expect(try archive.record(of: name) == nil)
+            }
+            // The same again is success; other content is not.
+            for flip in [false, true] {
+                var bytes = content.bytes
+                if flip { bytes[bytes.count - 1] ^= 1 }
+                let writer = try archive.makeWriter(first)
+                try writer.write(bytes.span)
+                if flip {
+                    let error = try await requireFailure { try writer.finish() }
+                    #expect(error.code == .walConflict)
+                } else {
+                    try writer.finish()
+                }
+            }
+        }
+    }
+
     @Test func `stops at its own end when that is asked for`() async throws {
         try await withCluster { cluster, scratch in
             let first = try await backup(scratch)
