@@ -84,32 +84,6 @@ struct WALArchive: Sendable {
         return (segments, beyond)
     }
 
-    /// Stores the history of a timeline; the same again is success.
-    func storeHistory(_ content: [UInt8], of timeline: UInt32) throws(BackupError) {
-        let key = layout.history(of: timeline)
-        let object = ProvedObjectWriter(try repository.storage.makeWriter(key))
-        let compressor = try makeCompressor(.zstd(level: Self.level), into: UnfinishedStage(object))
-        try compressor.write(content.span)
-        try compressor.finish()
-        do {
-            _ = try object.finish(payload: [])
-        } catch {
-            object.discard()
-            guard error.code == .objectExists else { throw error }
-            let stored = try self.content(at: key, limit: 1 << 20)
-            guard stored == content else {
-                throw Self.conflict("The history of timeline \(timeline)", "another history of that number")
-            }
-        }
-    }
-
-    /// The content of an object, proved.
-    func content(at key: ObjectKey, limit: Int) throws(BackupError) -> [UInt8] {
-        let content = CollectingSink(limit: limit)
-        try readContent(of: key, into: content)
-        return content.bytes
-    }
-
     /// Streams the content of an object into `sink`, which is finished when all bytes of the object were right.
     private func readContent(of key: ObjectKey, into sink: any ByteSink) throws(BackupError) {
         let decompressor = try makeDecompressor(.zstd(level: Self.level), into: sink)

@@ -78,7 +78,6 @@ package struct IncarnationLayout: Sendable, Hashable {
     package func segment(_ name: WALSegmentName) -> ObjectKey {
         wal.appending("\(name.logFolder)/\(name.description).zst")
     }
-    package func history(of timeline: UInt32) -> ObjectKey { wal.appending("\(timeline.eightHexDigits).history.zst") }
 }
 
 /// `repository.json`: what makes a folder or bucket a repository.

@@ -60,15 +60,6 @@ package struct ReplicationSession: Sendable {
             to: "CREATE_REPLICATION_SLOT \(quoteIdentifier(name)) TEMPORARY PHYSICAL RESERVE_WAL")
     }
 
-    /// The history of `timeline`, byte for byte as the server has it.
-    package func history(of timeline: UInt32) async throws -> (name: String, content: String) {
-        let answer = try await session.answer(to: "TIMELINE_HISTORY \(timeline)")
-        guard let name = answer.value(0, 0), let content = answer.value(0, 1) else {
-            throw Self.unexpected("TIMELINE_HISTORY", settings)
-        }
-        return (name, content)
-    }
-
     static func unexpected(_ command: String, _ settings: ConnectionSettings) -> BackupError {
         BackupError(
             .serverUnsupported,
