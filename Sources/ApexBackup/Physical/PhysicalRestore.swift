@@ -95,7 +95,7 @@ package struct PhysicalRestore: Sendable {
             throw BackupError(
                 .targetUnsuitable, "Backup \(entry.id) has tablespaces, which this version does not restore.",
                 reason: record.tablespaces.map { "\($0.oid) at '\($0.location)'" }.joined(separator: ", "),
-                remedy: "Restore its files with stock tools, as its RESTORE.md says.", unchanged: Self.nothing)
+                remedy: "Restore another backup, or use one of a version that has them.", unchanged: Self.nothing)
         }
     }
 
