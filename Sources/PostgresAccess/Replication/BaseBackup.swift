@@ -75,6 +75,8 @@ extension ReplicationSession {
         let (after, failure) = try await session.copy(
             options.command, onNotice: { notices.add($0) },
             onBegin: { try onStart(Self.start($0, settings)) }, onMessage: onMessage)
+        // The server reports a cancelled command as an error; its cause is here.
+        if failure != nil { try Task.checkCancellation() }
         guard let end = after.first?.first, let lsn = end.value(0).flatMap({ LogSequenceNumber(parsing: $0) }),
             let timeline = end.value(1).flatMap({ UInt32($0) })
         else {

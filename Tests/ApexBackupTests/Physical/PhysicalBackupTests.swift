@@ -7,7 +7,9 @@ import Testing
 @testable import ApexBackup
 
 /// Base backups of a real server.
-@Suite struct `Physical backup` {
+///
+/// One after the other: each starts servers of its own.
+@Suite(.serialized) struct `Physical backup` {
     /// A cluster of its own with a table of `rows`, and a repository for it.
     private func withCluster(
         rows: Int = 20_000, configuration: [String: String] = [:],
