@@ -82,11 +82,11 @@ struct BaseBackupCapture: Sendable {
         let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
         return try await withThrowingTaskGroup(of: Part.self) { group in
             group.addTask {
-                defer {
-                    pieces.close()
-                    announced.finish()
-                }
-                return try await receive(files, pieces, contents, announced, control)
+                defer { announced.finish() }
+                let received = try await receive(files, pieces, contents, announced, control)
+                // Only now: after a failure everybody waits until that is known, so that nothing else seems its cause.
+                pieces.close()
+                return received
             }
             group.addTask {
                 var starting = starts.makeAsyncIterator()
