@@ -43,7 +43,7 @@ enum EntryPoint {
             } catch {
                 let known = RunLog.describe(error)
                 console.report(known)
-                return known.code.exitStatus
+                return command.exitStatus(of: known)
             }
         }
         let numbers = [SIGTERM, SIGINT] + (isHangupIgnored ? [] : [SIGHUP])
@@ -95,7 +95,7 @@ enum EntryPoint {
         } else {
             Console.writeError(shown(message))
         }
-        return ErrorCode.usage.exitStatus
+        return WALGetCommand.mode(ofArguments: arguments)?.statusOfFailure ?? ErrorCode.usage.exitStatus
     }
 }
 
@@ -106,6 +106,13 @@ protocol OperatorCommand: ParsableCommand, Sendable {
 
     /// Does what was asked and returns the exit status; what fails is thrown.
     func execute(on console: Console) async throws -> Int32
+
+    /// The exit status that tells of what failed.
+    func exitStatus(of error: BackupError) -> Int32
+}
+
+extension OperatorCommand {
+    func exitStatus(of error: BackupError) -> Int32 { error.code.exitStatus }
 }
 
 /// The root of all commands.
@@ -129,6 +136,6 @@ struct ApexBackupCommand: ParsableCommand {
         version: "apex-backup \(ToolVersion.text)",
         subcommands: [
             Init.self, Backup.self, List.self, Show.self, Verify.self, Restore.self, Prune.self, Hold.self,
-            Release.self, Drill.self,
+            Release.self, WAL.self, Mark.self, Drill.self,
         ])
 }

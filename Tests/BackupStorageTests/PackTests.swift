@@ -115,10 +115,11 @@ import Testing
         }
     }
 
-    @Test func `leaves nothing when it is discarded`() throws {
-        let writer = try PackWriter(storage, folder: folder, backup: backup, worker: 0, level: 1, packSize: 1000)
-        for piece in pieces(4) { _ = try writer.store(piece.span) }
-        try writer.discard()
-        #expect(try storage.children(of: nil) == [] && storage.temporaryFiles() == [])
+    @Test func `leaves no unfinished pack when it is dropped`() throws {
+        do {
+            let writer = try PackWriter(storage, folder: folder, backup: backup, worker: 0, level: 1)
+            for piece in pieces(4) { _ = try writer.store(piece.span) }
+        }
+        #expect(try storage.children(of: nil) == [] && storage.temporaryFiles(under: nil) == [])
     }
 }

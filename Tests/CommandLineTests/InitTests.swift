@@ -74,6 +74,9 @@ import Testing
         #expect(needs.contains { $0.contains(#"GRANT CONNECT ON DATABASE "closed" TO modest"#) }, "\(needs)")
         #expect(!needs.contains { $0.contains(#"ON DATABASE "app""#) }, "\(needs)")
         #expect(needs.contains { $0.contains("Subscriptions") }, "\(needs)")
+        #expect(needs.contains { $0.contains(#"ALTER ROLE "modest" REPLICATION;"#) }, "\(needs)")
+        #expect(needs.contains { $0.contains(#"GRANT pg_monitor TO "modest";"#) }, "\(needs)")
+        #expect(needs.contains { $0.contains("pg_create_restore_point(text) TO") }, "\(needs)")
         let superuser = try await tool.run(
             "init", "--repository", "file://\(directory.path(of: "repository"))", "--json", guarded.cluster.url("app"))
         #expect(try superuser.json()["needs"]?.elements.isEmpty == true)

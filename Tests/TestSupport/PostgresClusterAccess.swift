@@ -1,4 +1,4 @@
-internal import PostgresAccess
+package import PostgresAccess
 
 /// What tests of the command line need of a cluster: addresses and values as plain text.
 extension PostgresCluster {
@@ -20,8 +20,10 @@ extension PostgresCluster {
     }
 
     /// The first value that a query returns in `database`.
-    package func answer(_ sql: String, database: String = "postgres") async throws -> String? {
-        let session = try await session(settings.with(database: database))
+    package func answer(
+        _ sql: String, database: String = "postgres", at place: ConnectionSettings? = nil
+    ) async throws -> String? {
+        let session = try await session((place ?? settings).with(database: database))
         let value = try await session.query(sql).firstValue
         await session.close()
         return value

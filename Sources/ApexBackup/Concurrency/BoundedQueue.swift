@@ -8,7 +8,6 @@ import Synchronization
 final class BoundedQueue<Element: Sendable>: Sendable {
     private struct State {
         var elements: [Element] = []
-        var isClosed = false
         var isAbandoned = false
     }
 
@@ -44,13 +43,7 @@ final class BoundedQueue<Element: Sendable>: Sendable {
     }
 
     /// Says that nothing more will be put: takers get what is there, and then `nil`.
-    func close() {
-        let isFirst = state.withLock { state in
-            defer { state.isClosed = true }
-            return !state.isClosed
-        }
-        if isFirst { filled.signal() }
-    }
+    func close() { filled.signal() }
 
     /// Drops what is there and lets everybody go who waits.
     func abandon() {

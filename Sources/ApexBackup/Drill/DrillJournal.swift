@@ -95,7 +95,7 @@ struct DrillJournal: Sendable {
         switch known.code {
         case .interrupted: return .aborted(text)
         case .backupMissing, .backupAborted: return .noBackup(text)
-        case .objectDamaged, .objectMissing, .dumpIncomplete: return .damagedBackup(text)
+        case _ where known.code.isDamage: return .damagedBackup(text)
         // What the policy wants restored is not in the backup.
         case .usage where phase == .select: return .failedRestore(text)
         case .repositoryMissing, .repositoryUnavailable, .repositoryNewer, .clusterNotRegistered:

@@ -4,11 +4,12 @@ import PostgresAccess
 
 /// What a base backup brought, stored and durable, but for what belongs into the manifest.
 struct CapturedBaseBackup: Sendable {
-    var received = BaseBackupReceiver.Received()
-    var end: BaseBackupEnd?
-    var packs: [PackLine] = []
-    var tables: FileTables?
-    var walSegments = 0
+    let received: BaseBackupReceiver.Received
+    let end: BaseBackupEnd
+    let packs: [PackLine]
+    let tables: FileTables
+    /// The latest time that a record of the WAL beside it carries.
+    let latestRecord: Timestamp?
 
     /// The stored table of files and the server's own manifest.
     struct FileTables: Sendable {
@@ -16,19 +17,6 @@ struct CapturedBaseBackup: Sendable {
         var serverManifest: Artefact
         var fileCount: Int
         var contentBytes: Int64
-    }
-
-    var isComplete: Bool {
-        received.start != nil && received.label != nil && end != nil && (tables?.serverManifest.contentBytes ?? 0) > 0
-    }
-
-    fileprivate mutating func add(_ part: BaseBackupCapture.Part) {
-        switch part {
-        case .packs(let lines): packs += lines
-        case .tables(let tables): self.tables = tables
-        case .received(let end, let received): (self.end, self.received) = (end, received)
-        case .wal(let count): walSegments = count
-        }
     }
 }
 
@@ -46,11 +34,11 @@ struct BaseBackupCapture: Sendable {
     let workers: Int
 
     /// What a part of the capture came to.
-    fileprivate enum Part: Sendable {
+    private enum Part: Sendable {
         case packs([PackLine])
         case tables(CapturedBaseBackup.FileTables)
         case received(BaseBackupEnd, BaseBackupReceiver.Received)
-        case wal(Int)
+        case wal(latestRecord: Timestamp?)
     }
 
     func run() async throws -> CapturedBaseBackup {
@@ -90,11 +78,12 @@ struct BaseBackupCapture: Sendable {
             }
             group.addTask {
                 var starting = starts.makeAsyncIterator()
-                guard let start = await starting.next() else { return .wal(0) }
+                guard let start = await starting.next() else { return .wal(latestRecord: nil) }
                 let capture = WALCapture(
                     session: wal, slot: slot, archive: archive, size: source.segmentSize,
                     clocks: repository.environment.clocks)
-                return .wal(try await capture.run(from: start.lsn, timeline: start.timeline, control: control))
+                return .wal(
+                    latestRecord: try await capture.run(from: start.lsn, timeline: start.timeline, control: control))
             }
             for worker in 0..<workers {
                 group.addTask { .packs(try store(pieces, as: worker, into: contents)) }
@@ -112,19 +101,23 @@ struct BaseBackupCapture: Sendable {
         _ group: inout ThrowingTaskGroup<Part, any Error>, workers: Int, contents: BoundedQueue<BackupContent>,
         letGo: () -> Void
     ) async throws -> CapturedBaseBackup {
-        var captured = CapturedBaseBackup()
+        var packs: [PackLine] = []
+        var tables: CapturedBaseBackup.FileTables?
+        var received: (end: BaseBackupEnd, BaseBackupReceiver.Received)?
+        var latestRecord: Timestamp?
         var ended = 0
         var failure: (any Error)?
         while let result = await group.nextResult() {
             switch result {
-            case .success(let part):
-                captured.add(part)
-                if case .packs = part { ended += 1 }
+            case .success(.packs(let lines)):
+                packs += lines
+                ended += 1
                 if ended == workers { contents.close() }
+            case .success(.tables(let stored)): tables = stored
+            case .success(.received(let end, let rest)): received = (end, rest)
+            case .success(.wal(let latest)): latestRecord = latest
             case .failure(let error):
-                if failure == nil || failure is CancellationError
-                    || failure as? BackupError == BaseBackupReceiver.stopped
-                {
+                if failure == nil || failure is CancellationError || (failure as? BackupError)?.code == .interrupted {
                     failure = error
                 }
                 letGo()
@@ -132,13 +125,11 @@ struct BaseBackupCapture: Sendable {
             }
         }
         if let failure { throw failure }
-        guard captured.isComplete else {
-            throw BackupError(
-                .serverUnsupported, "The server's base backup is not complete.",
-                reason: "backup_label or the manifest is missing",
-                remedy: "Check that PostgreSQL 15 or newer answers, and not a proxy.")
+        guard let (end, received) = received, let tables, tables.serverManifest.contentBytes > 0 else {
+            throw BaseBackupReceiver.incomplete("its manifest is missing")
         }
-        return captured
+        return CapturedBaseBackup(
+            received: received, end: end, packs: packs, tables: tables, latestRecord: latestRecord)
     }
 
     private func receive(
@@ -156,12 +147,17 @@ struct BaseBackupCapture: Sendable {
             try receiver.receive(message)
         }
         let received = try receiver.finish()
-        // The server has switched to the next segment: all of that in which the backup ended will come.
+        control.stop(at: lastOfWAL(end))
+        return .received(end, received)
+    }
+
+    /// A primary has switched to the next segment: all of that in which the backup ended will come.
+    private func lastOfWAL(_ end: BaseBackupEnd) -> LogSequenceNumber {
+        guard !source.facts.inRecovery else { return end.lsn }
         let last = WALSegmentName(
             timeline: end.timeline, containing: LogSequenceNumber(position: end.lsn.position - 1),
             segmentSize: source.segmentSize)
-        control.stop(at: last?.end ?? end.lsn)
-        return .received(end, received)
+        return last?.end ?? end.lsn
     }
 
     private func store(

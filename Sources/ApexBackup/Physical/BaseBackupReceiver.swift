@@ -8,25 +8,29 @@ import Synchronization
 final class BaseBackupReceiver: Sendable {
     /// What was received besides the files.
     struct Received: Sendable {
-        /// `backup_label`, byte for byte.
-        var label: [UInt8]?
-        /// `tablespace_map`, byte for byte, if there are tablespaces.
-        var tablespaceMap: [UInt8]?
         /// What the server announced.
-        var start: BaseBackupStart?
+        let start: BaseBackupStart
+        /// `backup_label`, byte for byte.
+        let label: [UInt8]
+        /// `tablespace_map`, byte for byte, if there are tablespaces.
+        let tablespaceMap: [UInt8]?
         /// When the last byte of a file came, on this host's clock: the backup ended no earlier.
-        var lastFileAt: Timestamp?
+        let lastFileAt: Timestamp
     }
 
     private struct State {
-        var tar = TarReader()
+        /// Reads the archive that is under way, if one is.
+        var tar: TarReader?
         var tablespace: DataPath?
         var member: TarMember?
         var isManifest = false
         var cutter = PieceCutter()
         var files = 0
         var kept: [UInt8]?
-        var received = Received()
+        var start: BaseBackupStart?
+        var label: [UInt8]?
+        var tablespaceMap: [UInt8]?
+        var lastFileAt: Timestamp?
     }
 
     private let state = Mutex(State())
@@ -49,7 +53,7 @@ final class BaseBackupReceiver: Sendable {
     }
 
     /// Takes what the server says before its files.
-    func begin(_ start: BaseBackupStart) { state.withLock { $0.received.start = start } }
+    func begin(_ start: BaseBackupStart) { state.withLock { $0.start = start } }
 
     /// Takes one message of the stream.
     func receive(_ message: Span<UInt8>) throws(BackupError) {
@@ -68,11 +72,11 @@ final class BaseBackupReceiver: Sendable {
                 try put(.serverManifest(bytes))
             case .data(let range):
                 try read(message.extracting(range), &state)
-                state.received.lastFileAt = environment.clocks.wall()
+                state.lastFileAt = environment.clocks.wall()
             case .progress(let bytes):
                 environment.events(
                     .progress(
-                        subject: "files", bytes: Int64(clamping: bytes), of: state.received.start?.estimatedBytes))
+                        subject: "files", bytes: Int64(clamping: bytes), of: state.start?.estimatedBytes))
             }
         }
     }
@@ -80,8 +84,12 @@ final class BaseBackupReceiver: Sendable {
     /// Hands over what is left; returns what was kept aside.
     func finish() throws(BackupError) -> Received {
         try state.withLock { state throws(BackupError) in
-            if let last = state.cutter.takePiece() { try put(last) }
-            return state.received
+            try finishArchive(&state)
+            guard let start = state.start, let label = state.label, let lastFileAt = state.lastFileAt else {
+                throw Self.incomplete("its backup_label is missing")
+            }
+            return Received(
+                start: start, label: label, tablespaceMap: state.tablespaceMap, lastFileAt: lastFileAt)
         }
     }
 
@@ -98,13 +106,16 @@ final class BaseBackupReceiver: Sendable {
 
     private func finishArchive(_ state: inout State) throws(BackupError) {
         if let last = state.cutter.takePiece() { try put(last) }
+        guard state.tar?.isAtEnd ?? true else { throw Self.incomplete("one of its archives breaks off") }
+        state.tar = nil
         state.member = nil
     }
 
     private func read(_ bytes: Span<UInt8>, _ state: inout State) throws(BackupError) {
         var offset = 0
         while true {
-            switch try state.tar.next(bytes, &offset) {
+            switch try state.tar?.next(bytes, &offset) {
+            case nil: throw Self.incomplete("it has content outside its archives")
             case .needsMore, .end: return try keepMember(&state)
             case .member(let member):
                 try keepMember(&state)
@@ -152,7 +163,7 @@ final class BaseBackupReceiver: Sendable {
     /// Puts a member aside that was read to its end.
     private func keepMember(_ state: inout State) throws(BackupError) {
         guard let kept = state.kept, let member = state.member, kept.count == member.size else { return }
-        if member.path == Self.label { state.received.label = kept } else { state.received.tablespaceMap = kept }
+        if member.path == Self.label { state.label = kept } else { state.tablespaceMap = kept }
         state.kept = nil
     }
 
@@ -170,8 +181,14 @@ final class BaseBackupReceiver: Sendable {
             remedy: "Report this with the server's version.", unchanged: "No backup was taken.")
     }
 
+    static func incomplete(_ why: String) -> BackupError {
+        BackupError(
+            .serverUnsupported, "The server's base backup is not complete.", reason: why,
+            remedy: "Check that PostgreSQL 15 or newer answers, and not a proxy.", unchanged: "No backup was taken.")
+    }
+
     /// What the receiver ends with when those who store have ended: their error is the cause.
-    static let stopped = BackupError(
+    private static let stopped = BackupError(
         .interrupted, "The base backup was not received to its end, because it is stored no more.",
         remedy: "See the error that came with this one.")
 }

@@ -7,7 +7,7 @@ import BackupStorage
 struct FileRestore: Sendable {
     let manifest: BackupManifest
     let repository: Repository
-    let directory: DataDirectory
+    let tree: RestoredTree
     let workers: Int
 
     /// Pieces that lie in one frame, or in frames that follow each other.
@@ -30,13 +30,16 @@ struct FileRestore: Sendable {
                 defer { queue.close() }
                 try makeFiles(for: queue)
             }
-            for _ in 0..<workers { group.addTask { try write(queue) } }
-            do {
-                try await group.waitForAll()
-            } catch {
-                queue.abandon()
-                throw error
+            for _ in 0..<workers {
+                group.addTask {
+                    // Whoever waits for this worker is let go before it ends: the group waits for all.
+                    do { try write(queue) } catch {
+                        queue.abandon()
+                        throw error
+                    }
+                }
             }
+            try await group.waitForAll()
         }
         return Self.control
     }
@@ -52,15 +55,15 @@ struct FileRestore: Sendable {
         try StoredArtefact(table, of: manifest.id, in: repository).forEachLine { bytes throws(BackupError) in
             try Task.checkNotCancelled()
             let line = try RepositoryJSON.decodePlain(FileTableLine.self, from: bytes, name: table.name)
-            guard !line.isDirectory else { return try directory.makeDirectory(line.path, mode: line.mode) }
+            guard !line.isDirectory else { return try tree.makeDirectory(line.path, mode: line.mode) }
             let isControl = line.path == DataPath("global/pg_control")
             hasControl = hasControl || isControl
             let path = isControl ? Self.control : line.path
-            try directory.makeFile(path, size: line.size, mode: line.mode)
+            try tree.makeFile(path, size: line.size, mode: line.mode)
             for extent in line.extents {
                 // Pieces of one frame stay together: it is read once.
                 if work.bytes >= Self.share, work.pieces.last?.extent.frame != extent.frame {
-                    guard queue.put(work) else { return }
+                    guard queue.put(work) else { throw Self.stopped }
                     work = Work()
                 }
                 work.pieces.append((path, extent))
@@ -76,6 +79,11 @@ struct FileRestore: Sendable {
         }
     }
 
+    /// What the one who makes files ends with when those who write have ended: their error came first.
+    private static let stopped = BackupError(
+        .interrupted, "The files were not made to the end, because they are written no more.",
+        remedy: "See the error that came with this one.")
+
     private func write(_ queue: BoundedQueue<Work>) throws(BackupError) {
         guard let objects = repository.layout.incarnationObjects(manifest.systemIdentifier) else { return }
         let reader = try FrameReader(repository, objects)
@@ -84,7 +92,7 @@ struct FileRestore: Sendable {
                 try reader.read(extent.frame) { content throws(BackupError) in
                     let start = Int(extent.contentOffset)
                     let piece = content.extracting(start..<start + Int(extent.length))
-                    try directory.write(path) { file throws(BackupError) in
+                    try tree.write(path) { file throws(BackupError) in
                         try file.write(piece, at: extent.fileOffset)
                     }
                 }

@@ -25,7 +25,7 @@ struct FileTableWriter {
     private var open: [Int: OpenFile] = [:]
     private(set) var fileCount = 0
     private(set) var contentBytes: Int64 = 0
-    /// The stored bytes of frames that were named.
+
     init(into sink: any ByteSink) { self.sink = sink }
 
     mutating func add(_ number: Int, _ line: FileTableLine) throws(BackupError) {

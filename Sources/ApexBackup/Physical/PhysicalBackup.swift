@@ -41,13 +41,33 @@ package struct PhysicalBackup: Sendable {
         ) { run in
             let connection = try connection()
             let level = try level()
-            let workers = try BaseBackupMemory.workers(
-                asked: request.jobs, processors: HostFacts.processorCount, limit: request.memory,
-                compression: request.settings.compression)
+            let workers = try fittingWorkers()
             return try await repository.withLease(.physical, for: run) { lease in
                 try await take(run, of: connection, under: lease, level: level, workers: workers)
             }
         }
+    }
+
+    /// Refuses to commit without the WAL that makes the files consistent: it was stored, but others remove WAL too.
+    private func requireWAL(of manifest: BackupManifest) throws(BackupError) {
+        guard let record = manifest.physical else { return }
+        let archive = try WALArchive(repository, systemIdentifier: manifest.systemIdentifier)
+        for segment in record.neededSegments {
+            guard let end = try archive.storedEnd(of: segment), end >= min(segment.end, record.stop) else {
+                throw WALArchive.missing(segment)
+            }
+        }
+    }
+
+    /// As many workers as there is memory for.
+    private func fittingWorkers() throws(BackupError) -> Int {
+        let workers = try BaseBackupMemory.workers(
+            asked: request.jobs, processors: HostFacts.processorCount, limit: request.memory,
+            compression: request.settings.compression)
+        if let asked = request.jobs, workers < asked {
+            repository.environment.note("backup.memory has room for \(workers) of \(asked) workers")
+        }
+        return workers
     }
 
     private func level() throws(BackupError) -> Int {
@@ -88,6 +108,7 @@ package struct PhysicalBackup: Sendable {
             let manifest = try set.manifest(
                 startedAt: startedAt, clockDifference: clockDifference, phases: phases.durations,
                 settings: request.settings.summary)
+            try requireWAL(of: manifest)
             try attempt.commit(manifest)
             return manifest
         } catch {

@@ -5,17 +5,33 @@ package struct PhysicalRestorePlan: Sendable, Codable, Hashable {
     package var backup: RunID
     /// The directory, as an absolute path.
     package var directory: String
-    /// `latest` or `immediate`.
+    /// The directories of tablespaces, by their numbers.
+    package var tablespaces: [String: String]
+    /// The moment that was asked for, as it is given to `--to`.
     package var moment: String
+    /// What the server is told, in the same form.
+    package var target: String
+    /// The timeline that the server follows.
+    package var timeline: UInt32
     package var serverVersion: String
     package var files: Int
     package var contentBytes: Int64
     package var freeBytes: Int64
-    /// The segments that are put beside the data, the first and the last.
+    /// The segments that recovery reads, the first and the last.
     package var segments: Int
     package var firstSegment: String
     package var lastSegment: String
+    /// Whether the server archives and runs what its source did.
+    package var isPrimary: Bool
+    /// Whether they are put beside the data; otherwise the server gets them from the archive.
+    package var isStaged: Bool
     /// What recovery must reach at least.
     package var consistentAt: LogSequenceNumber
+    /// Where recovery ends, for people.
+    package var end: String
+    /// What is stored and not recovered, for people; `nil` for nothing.
+    package var lost: String?
+    /// Why it is planned so, as far as it does not go without saying.
+    package var reasons: [String]
     package var warnings: [String]
 }

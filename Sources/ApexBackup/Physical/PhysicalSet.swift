@@ -21,9 +21,9 @@ struct PhysicalSet {
     /// Stores the small artefacts: the list of packs, the label, the map of tablespaces, configuration files.
     mutating func storeSmall() throws(BackupError) {
         let packs = captured.packs.sorted { $0.pack < $1.pack }
-        artefacts = [captured.tables?.files, captured.tables?.serverManifest].compactMap(\.self)
+        artefacts = [captured.tables.files, captured.tables.serverManifest]
         artefacts.append(try storeLines(packs, as: "packs.jsonl.zst", role: .packs, of: run, in: repository))
-        if let label = captured.received.label { try store(label, as: "backup_label", role: .label) }
+        try store(captured.received.label, as: "backup_label", role: .label)
         if let map = captured.received.tablespaceMap { try store(map, as: "tablespace_map", role: .tablespaceMap) }
         for file in source.configuration {
             let name = "\(file.setting).conf"
@@ -43,13 +43,20 @@ struct PhysicalSet {
         ]
     }
 
-    /// The manifest of all that was stored.
-    func manifest(
+    /// Up to when all that was committed is in the backup, on the server's clock.
+    ///
+    /// What a standby was sent is known by the times that its WAL carries, and by nothing else: it may lag.
+    private func recoveryPoint(_ clockDifference: Duration) -> Timestamp {
+        let lastFile = captured.received.lastFileAt.advanced(by: clockDifference)
+        guard source.facts.inRecovery else { return lastFile }
+        return min(lastFile, captured.latestRecord ?? source.facts.clock)
+    }
+
+    /// The manifest of all that was stored, with the guide to it.
+    mutating func manifest(
         startedAt: Timestamp, clockDifference: Duration, phases: [PhaseDuration], settings: [String: String]
     ) throws(BackupError) -> BackupManifest {
-        guard let start = captured.received.start, let end = captured.end, let tables = captured.tables else {
-            throw BaseBackupReceiver.stopped
-        }
+        let (start, end, tables) = (captured.received.start, captured.end, captured.tables)
         let packBytes = captured.packs.reduce(0) { $0 + $1.bytes }
         let record = PhysicalRecord(
             start: start.lsn, stop: end.lsn, timeline: start.timeline,
@@ -58,11 +65,14 @@ struct PhysicalSet {
                 tablespace.oid.map { PhysicalRecord.Tablespace(oid: $0, location: tablespace.location ?? "") }
             }, configuration: configuration, configurationMissing: source.configurationMissing,
             damage: end.damage.map { [$0.message] + end.notices.prefix(50).map(\.message) })
-        let lastFileAt = captured.received.lastFileAt ?? startedAt
+        let guide = PhysicalRestoreGuide(
+            id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
+            server: source.facts, record: record, contentBytes: tables.contentBytes, artefacts: artefacts)
+        try store(Array(guide.text.utf8), as: "RESTORE.md", role: .guide)
         return BackupManifest(
             id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
             kind: .physical, startedAt: startedAt, finishedAt: repository.environment.clocks.wall(),
-            recoveryPoint: lastFileAt.advanced(by: clockDifference), server: source.facts,
+            recoveryPoint: recoveryPoint(clockDifference), server: source.facts,
             tools: ["apex-backup": repository.environment.toolVersion],
             totals: BackupTotals(
                 contentBytes: tables.contentBytes,

@@ -31,7 +31,6 @@ struct PhysicalSource: Sendable {
             let facts = try await session.serverFacts()
             try repository.requireIncarnation(facts.systemIdentifier)
             guard facts.major >= 15 else { throw tooOld(facts) }
-            guard !facts.inRecovery else { throw standby(connection) }
             let row = try await session.query(factsQuery)
             func value(_ column: String) throws -> String {
                 guard let value = row.value(0, column) else { throw unexpectedAnswer(column) }
@@ -66,14 +65,6 @@ struct PhysicalSource: Sendable {
             .serverUnsupported, "The server runs PostgreSQL \(facts.major), of which no physical backup can be taken.",
             reason: "base backups are streamed since PostgreSQL 15",
             remedy: "Take a logical backup, or upgrade the server.", unchanged: "No backup was taken.")
-    }
-
-    private static func standby(_ connection: ConnectionSettings) -> BackupError {
-        BackupError(
-            .serverUnsupported,
-            "The server \(connection.redacted) is a standby, of which this version takes no base backup.",
-            reason: "its last WAL segment ends when the primary writes on",
-            remedy: "Take the backup from the primary.", unchanged: "No backup was taken.")
     }
 
     private static func requireRights(may: Bool, role: String) throws(BackupError) {

@@ -3,8 +3,7 @@ import BackupStorage
 
 /// Writes the configuration of a restored data directory: it starts on itself, recovers as planned, and archives nowhere.
 struct RestoredSettings {
-    let manifest: BackupManifest
-    let record: PhysicalRecord
+    let prepared: PhysicalRestore.Prepared
     let repository: Repository
     let directory: DataDirectory
     let request: PhysicalRestore.Request
@@ -13,6 +12,10 @@ struct RestoredSettings {
     static let stage = "apex-backup-wal"
 
     private static let largestFile = 64 << 20
+
+    private var manifest: BackupManifest { prepared.manifest }
+    private var record: PhysicalRecord { prepared.record }
+    private var recovery: RecoveryPlan { prepared.recovery }
 
     func write() throws(BackupError) {
         let outside = try captured()
@@ -25,12 +28,14 @@ struct RestoredSettings {
         let restored = try RestoredConfiguration(
             from: configuration, as: request.asPrimary ? .primary : .clone,
             recovery: RecoverySettings(
-                restoreCommand: restoreCommand, target: request.moment ?? .latest, timeline: record.timeline),
-            needed: try control().hotStandby,
+                restoreCommand: restoreCommand, target: recovery.target, isInclusive: recovery.isInclusive,
+                timeline: recovery.timeline, action: request.action),
+            needed: try control().hotStandby.raised(by: prepared.parameterChanges),
             missing: missing(of: configuration))
         for file in restored.files + restored.originals {
             try directory.replaceFile(DataPath(file.name), content: file.bytes)
         }
+        for name in restored.absent { try directory.removeFile(DataPath(name)) }
         for name in restored.present { try directory.replaceFile(DataPath(name), content: []) }
         if let artefact = manifest.artefact(.label) {
             try directory.replaceFile(DataPath("backup_label"), content: content(of: artefact))
@@ -53,7 +58,10 @@ struct RestoredSettings {
 
     /// PostgreSQL's shell copies what is beside the data; a segment that is not there is the end of the WAL.
     private var restoreCommand: String {
-        let path = "\(request.directory)/\(Self.stage)".replacing("%", with: "%%").replacing("'", with: #"'\''"#)
+        if let archive = request.archive {
+            return archive.recovery(of: manifest.systemIdentifier, pieces: prepared.pieces)
+        }
+        let path = "\(request.directory)/\(Self.stage)".escaping(["%": "%%", "'": #"'\''"#])
         return "cp '\(path)/%f' '%p'"
     }
 

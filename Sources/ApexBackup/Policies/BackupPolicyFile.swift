@@ -173,12 +173,7 @@ package enum BackupPolicyFile {
             weekly: try number("weekly", from: 0) ?? base.weekly,
             monthly: try number("monthly", from: 0) ?? base.monthly,
             yearly: try number("yearly", from: 0) ?? base.yearly)
-        if let window = mapping["window"], try window.duration() != policy.retentionWindow {
-            throw window.unsupported(
-                "a window of physical backups ('\(window.path)')",
-                remedy:
-                    "Leave it out: logical backups are kept by days and numbers, and lead back to their own moments.")
-        }
+        if let window = mapping["window"] { policy.retentionWindow = try window.duration(atLeast: .zero) }
         if let after = mapping["after_backup"] { policy.prunesAfterBackup = try after.boolean() }
     }
 

@@ -24,16 +24,16 @@ package struct EffectivePolicy: Sendable {
     package static func load(_ flags: Flags, environment: BackupEnvironment) throws(BackupError) -> EffectivePolicy {
         let variables = environment.variables
         var policy = BackupPolicy()
-        if let path = flags.policy ?? nonEmpty(variables["APEX_BACKUP_POLICY"]) {
-            policy = try read(path)
-        } else if FileManager.default.fileExists(atPath: standardFile) {
-            policy = try read(standardFile)
-        }
+        var file = flags.policy ?? nonEmpty(variables["APEX_BACKUP_POLICY"])
+        if file == nil, FileManager.default.fileExists(atPath: standardFile) { file = standardFile }
+        if let file { policy = try read(file) }
         if let repository = flags.repository ?? nonEmpty(variables["APEX_BACKUP_REPOSITORY"]) {
             policy.repositories = [repository]
         }
         if let name = flags.cluster ?? nonEmpty(variables["APEX_BACKUP_CLUSTER"]) { policy.name = name }
-        return EffectivePolicy(policy: policy, environment: environment, flagURL: flags.url)
+        return EffectivePolicy(
+            policy: policy, environment: environment, file: file.map { URL(filePath: $0).absoluteURL.path },
+            flagURL: flags.url)
     }
 
     /// What the file leaves out may come from the environment or flags; a command that needs it says so.
@@ -42,9 +42,12 @@ package struct EffectivePolicy: Sendable {
             try StrictYAML.text(readBytes(path, what: "policy"), fileName: path), fileName: path)
     }
 
+    /// The absolute path of the policy file, if one was read.
+    let file: String?
     private let flagURL: String?
 
-    private init(policy: BackupPolicy, environment: BackupEnvironment, flagURL: String?) {
+    private init(policy: BackupPolicy, environment: BackupEnvironment, file: String?, flagURL: String?) {
+        self.file = file
         self.policy = policy
         self.environment = environment
         self.flagURL = flagURL
@@ -127,10 +130,10 @@ package struct EffectivePolicy: Sendable {
     }
 
     /// The place named by `restore.into`, for a restore that names none.
-    package func restorePlace() throws(BackupError) -> String? {
+    package func restorePlace() throws(BackupError) -> RestorePlace? {
         switch policy.restoreInto {
-        case .server(let reference): try reference.resolve(from: secrets)
-        case .directory(let path): path
+        case .server(let reference): .url(try reference.resolve(from: secrets))
+        case .directory(let path): .directory(path)
         case nil: nil
         }
     }

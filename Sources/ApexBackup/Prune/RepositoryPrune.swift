@@ -11,8 +11,14 @@ package struct RepositoryPrune: Sendable {
     let policy: RetentionPolicy
     /// Whether an implausible clock is known to be right.
     let trustsClock: Bool
+    private let wal: WALPrune
 
-    package init(repository: Repository, policy: RetentionPolicy, trustsClock: Bool) {
+    /// `window` is for how long every moment stays restorable that physical backups and WAL can restore.
+    package init(
+        repository: Repository, policy: RetentionPolicy, window: Duration = BackupPolicy.standardWindow,
+        trustsClock: Bool
+    ) {
+        wal = WALPrune(repository: repository, window: window)
         self.repository = repository
         self.policy = policy
         self.trustsClock = trustsClock
@@ -27,6 +33,8 @@ package struct RepositoryPrune: Sendable {
         package var leftovers: [RunID]
         /// Run records older than ``recordsKept``.
         package var oldRuns: [RunID]
+        /// The WAL that goes when the backups are gone.
+        package var wal: [WALPrune.Plan]
     }
 
     /// What was removed.
@@ -34,6 +42,8 @@ package struct RepositoryPrune: Sendable {
         package var removed: [RunID] = []
         package var givenUp: [RunID] = []
         package var stillRunning: [RunID] = []
+        /// Files of WAL.
+        package var walFiles = 0
         package var bytes: Int64 = 0
     }
 
@@ -56,11 +66,15 @@ package struct RepositoryPrune: Sendable {
                 repository.environment.warn("\(error.message) It is kept: what it holds is not known.")
             }
         }
+        var retention = policy.plan(for: candidates, at: now)
+        let wal = try wal.plans(
+            for: entries, expiring: Set(retention.expired.map(\.candidate.id)), at: now)
+        for plan in wal { retention.keep(plan.retention.rescued) }
         return Plan(
-            retention: policy.plan(for: candidates, at: now),
+            retention: retention,
             unfinished: entries.filter { $0.isTombstoned && !$0.isUnreadable }.map(\.id),
             leftovers: try leftovers(among: entries, now: now),
-            oldRuns: oldRuns(among: runs, now: now))
+            oldRuns: oldRuns(among: runs, now: now), wal: wal)
     }
 
     /// Plans and carries the plan out as a recorded run; a refusal is recorded too.
@@ -107,6 +121,7 @@ package struct RepositoryPrune: Sendable {
                         + "repository, or, when that run is over, remove it.")
             }
         }
+        try applyWAL(to: &result)
         try tidyUp()
         for id in plan.oldRuns { try removeRecord(id) }
         let layout = repository.layout
@@ -115,6 +130,24 @@ package struct RepositoryPrune: Sendable {
             try repository.storage.removeEmptyFolders(under: folder)
         }
         return result
+    }
+
+    /// Decides anew what WAL goes: a backup that was held meanwhile is still there, and needs its own.
+    private func applyWAL(to result: inout Result) throws(BackupError) {
+        do throws(BackupError) {
+            let plans = try wal.plans(
+                for: try Catalogue(repository).entries(), expiring: [], at: repository.environment.clocks.wall())
+            for plan in plans {
+                let (files, bytes) = try wal.apply(plan)
+                result.walFiles += files
+                result.bytes += bytes
+            }
+        } catch {
+            var known = error
+            // What it says was true before the backups went.
+            if known.unchanged != nil { known.unchanged = "The backups that were to go are gone; no WAL was removed." }
+            throw known
+        }
     }
 
     private static func candidate(_ entry: CatalogueEntry) -> RetentionCandidate? {
@@ -284,7 +317,7 @@ extension KeepReason {
     /// Whether older backups may go because this one stays.
     fileprivate var letsOthersGo: Bool {
         switch self {
-        case .newestVerified, .newestUndamaged, .minimum: true
+        case .newestVerified, .newestUndamaged, .minimum, .recovery: true
         case .held, .recent, .counted, .slot, .noRule: false
         }
     }

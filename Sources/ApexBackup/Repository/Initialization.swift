@@ -49,7 +49,9 @@ package struct Initialization: Sendable {
                         firstSeen: environment.clocks.wall()))
             }
             try repository.requireIncarnation(facts.systemIdentifier)
-            let needs = try await rightsMissing(in: session, facts: facts) + (await toolsMissing(for: facts))
+            let physical = try await RoleNeeds(of: session, facts: facts).needs.map(\.text)
+            let needs =
+                try await rightsMissing(in: session, facts: facts) + physical + (await toolsMissing(for: facts))
             return Outcome(
                 repository: storage.location, repositoryID: repository.marker.id, isNew: isNew,
                 cluster: layout.cluster, systemIdentifier: facts.systemIdentifier, serverVersion: facts.version,

@@ -108,8 +108,7 @@ package struct Repository: Sendable {
                 : "registered: \(known.map(\.systemIdentifier).joined(separator: ", "))",
             remedy: "If this is the right server (after initdb or pg_upgrade), record it with "
                 + "'apex-backup init --new-cluster-incarnation'; otherwise check the connection or name another cluster "
-                + "with --cluster.",
-            unchanged: "No backup was taken.")
+                + "with --cluster.")
     }
 
     /// Records a system identifier; the same again changes nothing.

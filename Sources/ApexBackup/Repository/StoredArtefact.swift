@@ -27,7 +27,7 @@ struct StoredArtefact {
     func readContent(
         for purpose: DecompressionPurpose = .proof, into sink: any ByteSink
     ) throws(BackupError) {
-        let digest = DigestSink(into: UnfinishedStage(sink))
+        let digest = DigestSink(into: UnfinishedSink(sink))
         let decompressor = try makeDecompressor(
             artefact.compression, for: purpose, into: HandoffSink(into: digest, chunkSize: 1 << 20))
         try readStored(into: decompressor)

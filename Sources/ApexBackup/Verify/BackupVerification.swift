@@ -24,7 +24,7 @@ package struct BackupVerification: Sendable {
         package var seconds: Double
         package var succeeded: Bool { problems.isEmpty }
         /// Whether a problem says something of the backup: what could not be read proves nothing.
-        package var isDamaged: Bool { problems.contains { BackupVerification.findings.contains($0.code) } }
+        package var isDamaged: Bool { problems.contains { $0.code.isDamage } }
 
         private enum CodingKeys: String, CodingKey { case id, level, problems, objects, bytes, seconds }
     }
@@ -78,7 +78,7 @@ package struct BackupVerification: Sendable {
         case .running, .aborted: return report
         }
         report.seconds = (clocks.monotonic() - start).seconds
-        let finding = report.problems.first { Self.findings.contains($0.code) }
+        let finding = report.problems.first { $0.code.isDamage }
         let isProved = report.succeeded
         // A damaged fact says nothing of what was captured.
         if let damaged = entry.unreadableFact { report.problems.append(damaged) }
@@ -102,7 +102,7 @@ package struct BackupVerification: Sendable {
         do {
             (databases, artefacts) = try Catalogue(repository).databases(of: manifest)
         } catch {
-            guard Self.findings.contains(error.code) else { throw error }
+            guard error.code.isDamage else { throw error }
             report.problems.append(error)
             return
         }
@@ -117,7 +117,7 @@ package struct BackupVerification: Sendable {
             do {
                 let database = databases.first { $0.artefact == artefact.name }
                 try await check(artefact, of: manifest, database: database, reader)
-            } catch var error as BackupError where Self.problems.contains(error.code) {
+            } catch var error as BackupError where Self.isProblem(error.code) {
                 if !error.message.contains(artefact.name) { error.message = "'\(artefact.name)': \(error.message)" }
                 report.problems.append(error)
             }
@@ -133,10 +133,10 @@ package struct BackupVerification: Sendable {
         }
     }
 
-    /// What says something about the backup.
-    static let findings: Set<ErrorCode> = [.objectDamaged, .objectMissing, .walMissing, .dumpIncomplete]
     /// What keeps one object from being read is told, and proves nothing; the rest is verified all the same.
-    static let problems = findings.union([.permissionDenied, .storageFailed])
+    static func isProblem(_ code: ErrorCode) -> Bool {
+        code.isDamage || code == .permissionDenied || code == .storageFailed
+    }
 
     /// The programs that read the backup's dumps: no older than the pg_dump that wrote them, as each version may write
     /// archives that earlier ones cannot read.
@@ -199,7 +199,7 @@ extension Repository {
     /// What is known of it already is not recorded again. Only what is missing or has other bytes than were stored is
     /// damaged; that a restore does not understand what was captured proves nothing, as `verify --level deep` may.
     func recordDamage(_ error: BackupError, of id: RunID, foundBy run: RunID) {
-        guard error.code == .objectDamaged || error.code == .objectMissing else { return }
+        guard error.code.isDamage, error.code != .dumpIncomplete else { return }
         do {
             guard try Catalogue(self).entry(id)?.failedVerification == nil else { return }
             try record(

@@ -51,7 +51,7 @@ struct PhysicalVerification {
                 lines.append(try RepositoryJSON.decodePlain(PackLine.self, from: line, name: list.name))
             }
         } catch {
-            guard BackupVerification.problems.contains(error.code) else { throw error }
+            guard BackupVerification.isProblem(error.code) else { throw error }
         }
         return lines
     }
@@ -82,11 +82,10 @@ struct PhysicalVerification {
         for segment in record.neededSegments {
             try Task.checkNotCancelled()
             let problem = try Self.problem { () throws(BackupError) in
-                guard level == .list else { return try archive.read(segment) }
-                guard try archive.record(of: segment) == nil else { return }
-                throw BackupError(
-                    .walMissing, "WAL segment \(segment), which backup \(manifest.id) needs, is missing.",
-                    remedy: "Put it back from a copy of the repository, or use another backup.")
+                guard let end = try archive.storedEnd(of: segment), end >= min(segment.end, record.stop) else {
+                    throw WALArchive.missing(segment)
+                }
+                if level != .list { try archive.read(segment) }
             }
             add(problem)
             objects += 1
@@ -111,7 +110,7 @@ struct PhysicalVerification {
     /// What `step` found, where that is something to tell of the backup.
     private static func problem(_ step: () throws(BackupError) -> Void) throws(BackupError) -> BackupError? {
         do { try step() } catch {
-            guard BackupVerification.problems.contains(error.code) else { throw error }
+            guard BackupVerification.isProblem(error.code) else { throw error }
             return error
         }
         return nil

@@ -1,27 +1,27 @@
 import BackupModel
 import BackupStorage
 
-/// What the trailer of a stored segment says of it.
-struct WALSegmentRecord: Sendable, Hashable, Codable {
-    /// The name that PostgreSQL gives it.
-    var segment: String
+/// What the trailer of a stored file of WAL says of it.
+struct WALObjectRecord: Sendable, Hashable, Codable {
+    /// The name that PostgreSQL gives it; of a piece, its segment's.
+    var name: String
     var contentBytes: Int64
-    /// SHA-256 of the content: what makes two stored segments the same.
+    /// SHA-256 of the content: what makes two stored files the same.
     var contentSHA256: SHA256Digest
-    /// What the records in it say: the index of the archive is made of these.
-    var summary: WALSegmentSummary
+    /// What the records of a segment say: the index of the archive is made of these.
+    var summary: WALSegmentSummary?
 }
 
 /// The WAL of one incarnation of a cluster in its repository.
 struct WALArchive: Sendable {
     let repository: Repository
-    let systemIdentifier: String
+    let systemIdentifier: UInt64
     private let layout: IncarnationLayout
 
-    init(_ repository: Repository, systemIdentifier: String) throws(BackupError) {
-        guard let layout = repository.layout.incarnationObjects(systemIdentifier) else {
+    init(_ repository: Repository, systemIdentifier text: String) throws(BackupError) {
+        guard let layout = repository.layout.incarnationObjects(text), let systemIdentifier = UInt64(text) else {
             throw BackupError(
-                .serverUnsupported, "The server's system identifier '\(systemIdentifier)' is not a number.",
+                .serverUnsupported, "The server's system identifier '\(text)' is not a number.",
                 remedy: "Check that the connection leads to PostgreSQL itself.")
         }
         self.repository = repository
@@ -29,64 +29,233 @@ struct WALArchive: Sendable {
         self.layout = layout
     }
 
-    /// The level at which segments are compressed.
-    static let level = 1
-
     /// Begins to store `segment`, of which the content is still to come.
-    func makeWriter(_ segment: WALSegmentName) throws(BackupError) -> WALSegmentWriter {
-        try WALSegmentWriter(segment, key: layout.segment(segment), in: self)
+    func makeWriter(
+        _ segment: WALSegmentName, level: Int = WALObjectWriter.level
+    ) throws(BackupError) -> WALSegmentWriter {
+        try WALSegmentWriter(segment, key: layout.segment(segment), in: self, level: level)
+    }
+
+    /// Begins to store another file that PostgreSQL hands to its archiver.
+    func makeWriter(_ name: WALFileName, level: Int) throws(BackupError) -> WALObjectWriter {
+        try WALObjectWriter("\(name)", key: layout.file(name), in: self, level: level)
+    }
+
+    /// Begins to store a piece of an unfinished segment.
+    func makeWriter(_ piece: WALPiece) throws(BackupError) -> WALObjectWriter {
+        try WALObjectWriter(piece.segment.description, key: layout.piece(piece), in: self)
+    }
+
+    /// Stores where a timeline comes from: without it no server recovers along it.
+    func store(_ history: [UInt8], of timeline: UInt32) throws(BackupError) {
+        let writer = try makeWriter(.history(timeline: timeline), level: WALObjectWriter.level)
+        defer { writer.discard() }
+        try writer.write(history.span)
+        try writer.finish()
     }
 
     /// What is stored of `segment`, or `nil` if there is certainly nothing.
-    func record(of segment: WALSegmentName) throws(BackupError) -> WALSegmentRecord? {
-        let key = layout.segment(segment)
-        guard let info = try repository.storage.info(key) else { return nil }
-        let trailer = try ObjectTrailer.read(key, size: info.size, from: repository.storage)
-        return try RepositoryJSON.decodePlain(WALSegmentRecord.self, from: trailer.payload, name: key.text)
+    func record(of segment: WALSegmentName) throws(BackupError) -> WALObjectRecord? {
+        try record(at: layout.segment(segment))
     }
 
-    /// Reads a stored segment into `sink`, if one is given, and compares its bytes and its content with what was stored.
+    func record(at key: ObjectKey) throws(BackupError) -> WALObjectRecord? {
+        guard let info = try repository.storage.info(key) else { return nil }
+        let trailer = try ObjectTrailer.read(key, size: info.size, from: repository.storage)
+        return try RepositoryJSON.decodePlain(WALObjectRecord.self, from: trailer.payload, name: key.text)
+    }
+}
+
+extension WALArchive {
+    /// What the records of a stored segment say, or of what is stored of it; `nil` if nothing is.
+    func summary(of segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary? {
+        if let record = try record(of: segment) { return record.summary }
+        guard try !pieces(of: segment).isEmpty else { return nil }
+        let reading = SummarySink(from: segment.start)
+        try read(segment, into: reading)
+        guard var summary = reading.summary else { return nil }
+        // With later segments it is a hole.
+        if summary.damage == nil { summary.damage = "only its beginning is stored" }
+        return summary
+    }
+
+    /// Whether a whole segment of this name is stored, whatever the size of the cluster's segments.
+    func holdsFile(named segment: String) throws(BackupError) -> Bool {
+        let folder = layout.wal.appending(String(segment.prefix(8)))
+        for log in try repository.storage.children(of: folder) where segment.dropFirst(8).hasPrefix(log) {
+            if try repository.storage.info(folder.appending(log).appending("\(segment).zst")) != nil { return true }
+        }
+        return false
+    }
+
+    /// Whether a segment is stored, whole or in part.
+    func isStored(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+        if try repository.storage.info(layout.segment(segment)) != nil { return true }
+        return try !pieces(of: segment).isEmpty
+    }
+
+    /// Which segments of `size` are stored; with pieces, also those of which only the beginning is.
+    ///
+    /// Costs a listing.
+    func coverage(size: WALSegmentSize, withPieces: Bool = true) throws(BackupError) -> WALCoverage {
+        var coverage = WALCoverage(segmentSize: size)
+        try repository.storage.list(under: layout.wal) { object in
+            guard object.key.text.hasSuffix(".zst"),
+                let segment = WALSegmentName(parsing: object.key.lastComponent.dropLast(4), segmentSize: size),
+                object.key == layout.segment(segment)
+            else { return }
+            coverage.insert(segment)
+        }
+        for name in withPieces ? try repository.storage.children(of: layout.pieces) : [] {
+            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try !pieces(of: segment).isEmpty
+            else { continue }
+            coverage.insert(segment)
+        }
+        return coverage
+    }
+
+    /// A segment that continues `segment` and is behind it: on its timeline, or on one that goes on from there.
+    ///
+    /// Costs a few small listings.
+    func later(than segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
+        if let later = try newest(onTimeline: segment.timeline, size: segment.size), later.number > segment.number {
+            return later
+        }
+        for (timeline, history) in try histories() where timeline > segment.timeline {
+            guard let left = history.ancestors.first(where: { $0.timeline == segment.timeline }),
+                left.end > segment.end, let later = try newest(onTimeline: timeline, size: segment.size)
+            else { continue }
+            return later
+        }
+        return nil
+    }
+
+    private func newest(onTimeline timeline: UInt32, size: WALSegmentSize) throws(BackupError) -> WALSegmentName? {
+        let folder = layout.wal.appending(timeline.eightHexDigits)
+        for log in try repository.storage.children(of: folder).reversed() {
+            let segments = try repository.storage.children(of: folder.appending(log)).compactMap { name in
+                name.hasSuffix(".zst") ? WALSegmentName(parsing: name.dropLast(4), segmentSize: size) : nil
+            }
+            if let newest = segments.max() { return newest }
+        }
+        return nil
+    }
+
+    /// Whether something is being stored in the folder of `segment`, or was when its writer died.
+    func isStoring(beside segment: WALSegmentName) throws(BackupError) -> Bool {
+        try !repository.storage.temporaryFiles(under: layout.wal.appending(segment.logFolder)).isEmpty
+    }
+
+    /// The most bytes that a timeline history may have.
+    static let largestHistory = 1 << 20
+
+    /// The archived histories of timelines.
+    func histories() throws(BackupError) -> [UInt32: TimelineHistory] {
+        var histories: [UInt32: TimelineHistory] = [:]
+        for (timeline, content) in try historyFiles() {
+            histories[timeline] = try TimelineHistory(
+                timeline: timeline, parsing: String(decoding: content, as: UTF8.self))
+        }
+        return histories
+    }
+
+    /// The archived history of a timeline, or `nil` if there is certainly none.
+    func history(of timeline: UInt32) throws(BackupError) -> TimelineHistory? {
+        guard let content = try historyFile(timeline) else { return nil }
+        return try TimelineHistory(timeline: timeline, parsing: String(decoding: content, as: UTF8.self))
+    }
+
+    /// The archived histories as the servers wrote them.
+    func historyFiles() throws(BackupError) -> [UInt32: [UInt8]] {
+        var files: [UInt32: [UInt8]] = [:]
+        for name in try repository.storage.children(of: layout.wal) where name.hasSuffix(".history.zst") {
+            guard case .history(let timeline) = WALFileName(parsing: name.dropLast(4), segmentSize: .standard) else {
+                continue
+            }
+            files[timeline] = try historyFile(timeline)
+        }
+        return files
+    }
+
+    private func historyFile(_ timeline: UInt32) throws(BackupError) -> [UInt8]? {
+        let content = CollectingSink(limit: Self.largestHistory)
+        return try read(.history(timeline: timeline), into: content) ? content.bytes : nil
+    }
+
+    /// The stored pieces of `segment` that together reach furthest from its beginning.
+    func pieces(of segment: WALSegmentName) throws(BackupError) -> [WALPiece] {
+        var pieces: [WALPiece] = []
+        try repository.storage.list(under: layout.pieces(of: segment)) { object in
+            guard object.key.text.hasSuffix(".zst"),
+                let piece = WALPiece(parsing: object.key.lastComponent.dropLast(4), of: segment)
+            else { return }
+            pieces.append(piece)
+        }
+        return WALPiece.chain(pieces)
+    }
+
+    /// The end of what is stored of `segment`: its own if it is stored whole, that of its pieces, or `nil` if nothing is.
+    func storedEnd(of segment: WALSegmentName) throws(BackupError) -> LogSequenceNumber? {
+        if try repository.storage.info(layout.segment(segment)) != nil { return segment.end }
+        return try pieces(of: segment).last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
+    }
+
+    /// Reads a stored segment into `sink`, if one is given, and compares its bytes and its content with what was stored;
+    /// of a segment that is stored in pieces only, what they have.
     ///
     /// The bytes reach `sink` before they are proved.
     func read(_ segment: WALSegmentName, into sink: (any ByteSink)? = nil) throws(BackupError) {
-        guard let record = try record(of: segment) else {
-            throw BackupError(
-                .walMissing, "WAL segment \(segment) is missing from the repository.",
-                remedy: "Put it back from a copy of the repository, or use another backup.")
+        if try read(.segment(segment), into: sink) { return }
+        var end: UInt32 = 0
+        for piece in try pieces(of: segment) {
+            let key = layout.piece(piece)
+            guard let record = try record(at: key) else { break }
+            try read(key, record, into: SkippingSink(Int(end - piece.from), into: sink))
+            end = piece.to
         }
+        guard end > 0 else { throw Self.missing(segment) }
+    }
+
+    /// Reads a segment, whole or in pieces, into `sink`: what pieces lack is zero, as in a segment that is being written.
+    ///
+    /// The bytes reach `sink` before they are proved.
+    func readPadded(_ segment: WALSegmentName, into sink: any ByteSink) throws(BackupError) {
+        let check = SegmentCheck(segment, expecting: systemIdentifier, into: sink)
+        try read(segment, into: UnfinishedSink(check))
+        let zeros = [UInt8](repeating: 0, count: 1 << 20)
+        while check.count < segment.size.bytes {
+            let length = min(segment.size.bytes - check.count, UInt64(zeros.count))
+            try check.write(zeros.span.extracting(0..<Int(length)))
+        }
+        try check.finish()
+    }
+
+    /// Reads a stored file into `sink` and proves it; returns `false` if it is certainly not there.
+    ///
+    /// The bytes reach `sink` before they are proved.
+    func read(_ name: WALFileName, into sink: (any ByteSink)?) throws(BackupError) -> Bool {
+        let key = layout.file(name)
+        guard let record = try record(at: key) else { return false }
+        try read(key, record, into: sink)
+        return true
+    }
+
+    private func read(
+        _ key: ObjectKey, _ record: WALObjectRecord, into sink: (any ByteSink)?
+    ) throws(BackupError) {
         let content = DigestSink(into: sink)
-        try readContent(of: layout.segment(segment), into: content)
+        try readContent(of: key, into: content)
         guard content.digest == record.contentSHA256, content.byteCount == record.contentBytes else {
             throw BackupError(
-                .objectDamaged, "The content of WAL segment \(segment) is not what was stored.",
+                .objectDamaged, "The content of WAL file \(record.name) is not what was stored.",
                 reason: "its SHA-256 is \(content.digest), stored was \(record.contentSHA256)",
                 remedy: "Put it back from a copy of the repository.")
         }
     }
 
-    /// The segments that are stored from `first` on without a hole, and the first one beyond a hole, if there is any.
-    func run(from first: WALSegmentName) throws(BackupError) -> (segments: [WALSegmentName], beyond: WALSegmentName?) {
-        var segments: [WALSegmentName] = []
-        var next: WALSegmentName? = first
-        while let segment = next, try repository.storage.info(layout.segment(segment)) != nil {
-            segments.append(segment)
-            next = segment.next
-        }
-        var beyond: WALSegmentName?
-        try repository.storage.list(under: layout.wal) { object in
-            guard beyond == nil, object.key.text.hasSuffix(".zst"),
-                let segment = WALSegmentName(
-                    parsing: object.key.lastComponent.dropLast(4), segmentSize: first.size),
-                segment.timeline == first.timeline, segment.number > first.number + UInt64(segments.count)
-            else { return }
-            beyond = segment
-        }
-        return (segments, beyond)
-    }
-
     /// Streams the content of an object into `sink`, which is finished when all bytes of the object were right.
     private func readContent(of key: ObjectKey, into sink: any ByteSink) throws(BackupError) {
-        let decompressor = try makeDecompressor(.zstd(level: Self.level), into: sink)
+        let decompressor = try makeDecompressor(.zstd(level: WALObjectWriter.level), into: sink)
         let proof = ObjectProof(of: key, into: decompressor)
         do {
             try repository.storage.read(key, into: proof)
@@ -100,99 +269,21 @@ struct WALArchive: Sendable {
         }
     }
 
-    static func conflict(_ what: String, _ other: String) -> BackupError {
+    static func missing(_ segment: WALSegmentName) -> BackupError {
         BackupError(
-            .walConflict, "\(what) is in the repository already, with other content.",
-            reason: "two servers write WAL of the same name: \(other) came first",
-            remedy:
-                "Find out which server is the right one ('two servers write'); give a clone a cluster name of its own, or "
-                + "turn its archiving off.", unchanged: "What was stored was not touched.")
+            .walMissing, "WAL segment \(segment) is missing from the repository.",
+            remedy: "Put it back from a copy of the repository, or use another backup.")
     }
 }
 
-/// Stores one segment as its content comes; of any size, in fixed memory.
-final class WALSegmentWriter: ByteSink {
-    private let segment: WALSegmentName
-    private let archive: WALArchive
-    private let object: ProvedObjectWriter
-    private let compressor: any ByteSink
-    private var hash = SHA256()
+/// Reads a segment for what its records say.
+private final class SummarySink: ByteSink {
     private var reader: WALSegmentReader
-    private(set) var byteCount: Int64 = 0
 
-    fileprivate init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive) throws(BackupError) {
-        self.segment = segment
-        self.archive = archive
-        reader = WALSegmentReader(from: segment.start)
-        object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
-        compressor = try makeCompressor(.zstd(level: WALArchive.level), into: UnfinishedStage(object))
-    }
+    init(from start: LogSequenceNumber) { reader = WALSegmentReader(from: start) }
 
-    func write(_ bytes: Span<UInt8>) throws(BackupError) {
-        hash.update(bytes)
-        reader.consume(bytes)
-        byteCount += Int64(bytes.count)
-        try compressor.write(bytes)
-    }
+    var summary: WALSegmentSummary? { reader.finish() }
 
-    /// Publishes the segment, all of which was written; durable when it returns.
-    ///
-    /// The same content under the same name is success: an archiver may have been faster.
-    func finish() throws(BackupError) {
-        precondition(UInt64(byteCount) == segment.size.bytes, "a segment is stored whole")
-        try compressor.finish()
-        let record = WALSegmentRecord(
-            segment: segment.description, contentBytes: byteCount, contentSHA256: hash.finish(),
-            summary: try summary())
-        do {
-            _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
-        } catch {
-            object.discard()
-            guard error.code == .objectExists else { throw error }
-            let stored = try archive.record(of: segment)
-            guard stored?.contentSHA256 == record.contentSHA256 else {
-                throw WALArchive.conflict(
-                    "WAL segment \(segment)",
-                    "SHA-256 \(stored?.contentSHA256.description ?? "unknown") instead of \(record.contentSHA256)")
-            }
-        }
-    }
-
-    func discard() { object.discard() }
-
-    /// What the records say, of a segment that belongs where it is stored.
-    ///
-    /// The timeline of its first page may be an ancestor's: PostgreSQL begins the first segment of a new timeline with a
-    /// copy of the old one's.
-    private func summary() throws(BackupError) -> WALSegmentSummary {
-        let summary = reader.finish()
-        let problem: String? =
-            if let summary {
-                if summary.systemIdentifier != archive.systemIdentifier {
-                    "it is of the cluster with the system identifier \(summary.systemIdentifier)"
-                } else if summary.start != segment.start || summary.end != segment.end {
-                    "its first page says that it begins at \(summary.start)"
-                } else if summary.timeline > segment.timeline {
-                    "its first page is of timeline \(summary.timeline)"
-                } else {
-                    nil
-                }
-            } else {
-                "its first page is none of WAL"
-            }
-        if let summary, problem == nil { return summary }
-        throw BackupError(
-            .walSegmentInvalid, "What came as WAL segment \(segment) is not that segment.", reason: problem,
-            remedy: "Find out which server writes it.", unchanged: "It was not stored.")
-    }
-}
-
-/// Passes bytes on, but not the end: more follows before the object is over.
-final class UnfinishedStage: ByteSink {
-    private let next: any ByteSink
-
-    init(_ next: any ByteSink) { self.next = next }
-
-    func write(_ bytes: Span<UInt8>) throws(BackupError) { try next.write(bytes) }
+    func write(_ bytes: Span<UInt8>) throws(BackupError) { reader.consume(bytes) }
     func finish() throws(BackupError) {}
 }

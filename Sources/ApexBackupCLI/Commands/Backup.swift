@@ -113,7 +113,9 @@ struct Backup: OperatorCommand {
 
     private func pruneAfterwards(_ settings: EffectivePolicy, in repository: Repository) async throws -> String? {
         guard settings.policy.prunesAfterBackup else { return nil }
-        let prune = RepositoryPrune(repository: repository, policy: settings.policy.retention, trustsClock: false)
+        let prune = RepositoryPrune(
+            repository: repository, policy: settings.policy.retention, window: settings.policy.retentionWindow,
+            trustsClock: false)
         let (_, result) = try await prune.recorded()
         return "Removed \(result.removed.count) expired backups (\(formatBytes(result.bytes)))."
     }

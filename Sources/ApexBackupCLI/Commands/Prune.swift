@@ -69,7 +69,8 @@ struct Prune: OperatorCommand {
         let settings = try common.settings(console)
         let repository = try settings.repository()
         let prune = RepositoryPrune(
-            repository: repository, policy: policy(over: settings.policy.retention), trustsClock: nowIsRight)
+            repository: repository, policy: policy(over: settings.policy.retention),
+            window: settings.policy.retentionWindow, trustsClock: nowIsRight)
         guard apply else {
             let plan = try prune.plan()
             if console.isJSON { console.print(json: PrunePlanDocument(plan)) } else { show(plan, on: console) }
@@ -81,8 +82,8 @@ struct Prune: OperatorCommand {
         } else {
             show(plan, on: console)
             console.print(
-                "Removed \(result.removed.count) backups and \(result.givenUp.count) leftovers "
-                    + "(\(formatBytes(result.bytes))).")
+                "Removed \(result.removed.count) backups, \(result.givenUp.count) leftovers and "
+                    + "\(result.walFiles) files of WAL (\(formatBytes(result.bytes))).")
             for id in result.stillRunning { console.print("\(id) is still running and was left alone.") }
         }
         return 0
@@ -106,9 +107,16 @@ struct Prune: OperatorCommand {
             console.print("keep    \(kept.candidate.id)  \(kept.reasons.map(\.description).joined(separator: ", "))")
         }
         for expired in plan.retention.expired { console.print("remove  \(expired.candidate.id)  \(expired.reason)") }
+        for removed in PrunePlanDocument(plan).wal {
+            console.print(
+                "remove  WAL \(removed.first) to \(removed.last) (\(removed.count) segments)  \(removed.reason)")
+        }
         for id in plan.unfinished { console.print("remove  \(id)  its removal was interrupted") }
         for id in plan.leftovers { console.print("clear   \(id)  no backup: left by a run, if its lease is stale") }
-        if !apply, !plan.retention.expired.isEmpty || !plan.leftovers.isEmpty || !plan.unfinished.isEmpty {
+        if !apply,
+            !plan.retention.expired.isEmpty || !plan.leftovers.isEmpty || !plan.unfinished.isEmpty
+                || plan.wal.contains(where: { !$0.retention.removed.isEmpty })
+        {
             console.print("Nothing was removed; add --apply.")
         }
     }
@@ -122,7 +130,15 @@ struct PrunePlanDocument: Encodable {
         var reasons: [String]
     }
 
+    struct RemovedWAL: Encodable {
+        var first: String
+        var last: String
+        var count: UInt64
+        var reason: String
+    }
+
     var decisions: [Decision]
+    var wal: [RemovedWAL]
 
     init(_ plan: RepositoryPrune.Plan) {
         decisions =
@@ -131,6 +147,15 @@ struct PrunePlanDocument: Encodable {
             } + plan.retention.expired.map { Decision(id: $0.candidate.id, action: "remove", reasons: [$0.reason]) }
             + plan.unfinished.map { Decision(id: $0, action: "remove", reasons: ["its removal was interrupted"]) }
             + plan.leftovers.map { Decision(id: $0, action: "clear", reasons: ["left by a run without a commit"]) }
+        wal = plan.wal.flatMap { wal in
+            wal.retention.removed.map { removed in
+                let range = WALSegmentRange(
+                    timeline: removed.timeline, numbers: removed.numbers, size: wal.segmentSize)
+                return RemovedWAL(
+                    first: range.first?.description ?? "", last: range.last?.description ?? "", count: range.count,
+                    reason: "\(removed.reason)")
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ struct Restore: OperatorCommand {
     static let configuration = CommandConfiguration(
         abstract: "Restore a backup, or a dump file: plan first, then act.",
         discussion: """
-            --to takes a moment (latest, a time with offset), a place (postgresql://…, a directory), or both in turn. A \
+            --to takes a moment (latest, immediate, a time with offset, an LSN, name:RESTORE-POINT, xid:NUMBER), a place (postgresql://…, a directory), or both in turn. A \
             URL with a database's name restores one database into that name; without one, all, each under its own name. \
             A URL chooses among logical backups, a directory among physical ones: 'pg_ctl -D DIRECTORY start' then \
             starts what was restored. The plan is printed first; nothing is touched before it is complete.
@@ -15,6 +15,7 @@ struct Restore: OperatorCommand {
               apex-backup restore --to postgresql://restore@db.example.com/apex_check
               apex-backup restore apex_full_20250127.sql.gz --to postgresql:///apex_old
               apex-backup restore --to immediate --to /srv/apex-check
+              apex-backup restore --to 2025-01-27T14:30:00Z --to /srv/apex-check
 
             EXIT STATUS
               0 restored   1 failed or refused   64 wrong usage   78 wrong settings
@@ -25,7 +26,7 @@ struct Restore: OperatorCommand {
     @Option(name: .customLong("to"), help: "A moment or a place; may be given twice.")
     var targets: [String] = []
 
-    @Option(help: "The moment: latest, or a time with offset.")
+    @Option(help: "The moment, as --to takes it.")
     var at: String?
 
     @Option(help: "The place: a connection URL or a directory.")
@@ -34,7 +35,7 @@ struct Restore: OperatorCommand {
     @Flag(help: "Print the plan and stop.")
     var dryRun = false
 
-    @Flag(help: "Take the newest backup before the moment, since a dump cannot be rolled forward.")
+    @Flag(help: "Take the nearest moment that can be reached: of dumps, the newest one before it.")
     var nearest = false
 
     @Option(help: "The database of the backup to restore.")
@@ -58,11 +59,29 @@ struct Restore: OperatorCommand {
     @Flag(help: "Drop a replaced database instead of keeping it.")
     var dropOld = false
 
-    @Option(help: "The tablespace of the target that everything goes into, whatever it was in.")
-    var tablespace: String?
+    @Option(
+        help: ArgumentHelp(
+            "Of dumps, the tablespace of the target that everything goes into; of a directory, OLD=/DIRECTORY for a "
+                + "tablespace that is named by its number or by where it was, may be repeated."))
+    var tablespace: [String] = []
+
+    @Option(help: "Of a directory: where every other tablespace gets a directory named by its number.")
+    var tablespacesInto: String?
 
     @Flag(help: "The restored directory is the new primary: it archives and runs what its source did.")
     var asPrimary = false
+
+    @Flag(help: "Leave out what is exactly at the moment: a transaction, a position, a time.")
+    var exclusive = false
+
+    @Option(help: "The timeline to follow; the newest that a backup was taken on unless given.")
+    var timeline: UInt32?
+
+    @Option(help: "What the server does at the moment: promote, pause or shutdown.")
+    var targetAction = RecoverySettings.Action.promote
+
+    @Flag(help: "Put the WAL that a directory needs beside its data, for servers that cannot run this program.")
+    var stageWal = false
 
     @Option(help: "Parallel jobs of pg_restore, or workers that write files.")
     var jobs: Int?
@@ -80,7 +99,9 @@ struct Restore: OperatorCommand {
         if isFile { try refuseOptionsOfBackups(moment: named.moment) }
         let url: String
         switch try place(named.place, settings: settings) {
-        case .url(let text): url = text
+        case .url(let text):
+            try refuseOptionsOfDirectories()
+            url = text
         case .directory(let path):
             return try await restoreDirectory(path, moment: named.moment, settings: settings, console: console)
         }
@@ -118,7 +139,7 @@ struct Restore: OperatorCommand {
         let given: [(String, Bool)] = [
             ("--table", !table.isEmpty), ("--schema", !schema.isEmpty), ("--database", database != nil),
             ("--overwrite", overwrite), ("--disconnect", disconnect), ("--drop-old", dropOld), ("--nearest", nearest),
-            ("--tablespace", tablespace != nil), ("--as-primary", asPrimary), ("a moment", moment != nil),
+            ("--tablespace", !tablespace.isEmpty), ("--as-primary", asPrimary), ("a moment", moment != nil),
         ]
         let wrong = given.filter(\.1).map(\.0)
         guard wrong.isEmpty else {
@@ -151,15 +172,28 @@ struct Restore: OperatorCommand {
         return 0
     }
 
+    private func refuseOptionsOfDirectories() throws(BackupError) {
+        let given = [
+            ("--as-primary", asPrimary), ("--stage-wal", stageWal), ("--exclusive", exclusive),
+            ("--timeline", timeline != nil), ("--target-action", targetAction != .promote),
+            ("--tablespaces-into", tablespacesInto != nil), ("a second --tablespace", tablespace.count > 1),
+        ]
+        guard let wrong = given.first(where: \.1)?.0 else { return }
+        throw BackupError(
+            .usage, "\(wrong) does not go together with a server that takes dumps.",
+            reason: "it is for a restore into a directory, from a physical backup",
+            remedy: "Leave it out, or name a directory: --to /srv/restored.", unchanged: "Nothing was restored.")
+    }
+
     private func place(_ named: RestorePlace?, settings: EffectivePolicy) throws -> RestorePlace {
         if let named { return named }
-        guard let text = try settings.restorePlace() else {
+        guard let place = try settings.restorePlace() else {
             throw BackupError(
                 .usage, "It is not known where to restore to.",
                 reason: "--to names no place, and restore.into is not set in the policy",
                 remedy: "Add --to postgresql://user@host/database.", unchanged: "Nothing was changed.")
         }
-        return text.hasPrefix("/") ? .directory(text) : .url(text)
+        return place
     }
 
     private func request(moment: RestoreMoment?, settings: EffectivePolicy) throws -> RestoreRequest {
@@ -173,7 +207,7 @@ struct Restore: OperatorCommand {
         request.overwrites = overwrite
         request.disconnects = disconnect
         request.dropsOld = dropOld
-        request.tablespace = tablespace
+        request.tablespace = tablespace.first
         request.jobs = jobs ?? settings.policy.jobs
         request.bin = settings.policy.cluster.bin
         if let directory = settings.environment.variables["TMPDIR"], !directory.isEmpty {
@@ -203,3 +237,5 @@ private struct FileRestoreDocument: Encodable {
     var plan: DumpFileRestore.Plan
     var seconds: Double
 }
+
+extension RecoverySettings.Action: ExpressibleByArgument {}

@@ -72,4 +72,12 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
         default: 1
         }
     }
+
+    /// Whether it says that something stored is not, or not as it was stored.
+    package var isDamage: Bool {
+        switch self {
+        case .objectDamaged, .objectMissing, .walMissing, .dumpIncomplete: true
+        default: false
+        }
+    }
 }

@@ -70,23 +70,12 @@ extension DataPath: CustomStringConvertible {
     }
 }
 
-extension DataPath: Codable {
-    /// Reads the text form.
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let path = DataPath(parsing: text) else {
-            throw DecodingError.dataCorruptedError(
-                in: container, debugDescription: "'\(text)' is no path in a data directory")
-        }
-        self = path
-    }
+extension DataPath: CodedAsText {
+    /// What an error calls the text.
+    package static var codedForm: String { "a path in a data directory" }
 
-    /// Writes the text form.
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
+    /// Reads the text that ``description`` is.
+    package init?(codedText text: String) { self.init(parsing: text) }
 }
 
 extension [UInt8] {

@@ -20,7 +20,9 @@ package struct BackupPolicy: Sendable, Hashable {
     /// Which backups are kept.
     package var retention = RetentionPolicy(minimum: 2, days: 30)
     /// For how long every moment must stay restorable from physical backups.
-    package var retentionWindow: Duration = .seconds(7 * 86_400)
+    package var retentionWindow = standardWindow
+    /// ``retentionWindow`` where the policy says nothing.
+    package static let standardWindow: Duration = .seconds(7 * 86_400)
     /// Whether a successful backup is followed by a prune.
     package var prunesAfterBackup = false
     /// What recovery must achieve.

@@ -105,6 +105,9 @@ extension RestoredConfiguration {
         }
     }
 
+    /// The settings of which no line of a captured file may act, whatever their values.
+    package static var neutralisedNames: [String] { objections.keys.sorted() }
+
     private static let objections: [String: String] = {
         var reasons: [String: String] = [:]
         for name in ["data_directory", "config_file", "hba_file", "ident_file", "external_pid_file"] {

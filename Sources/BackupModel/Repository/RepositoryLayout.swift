@@ -78,6 +78,22 @@ package struct IncarnationLayout: Sendable, Hashable {
     package func segment(_ name: WALSegmentName) -> ObjectKey {
         wal.appending("\(name.logFolder)/\(name.description).zst")
     }
+    /// A file that PostgreSQL hands to its archiver.
+    package func file(_ name: WALFileName) -> ObjectKey {
+        switch name {
+        case .segment(let segment): self.segment(segment)
+        case .partial(let segment), .backup(let segment, _): wal.appending("\(segment.logFolder)/\(name).zst")
+        case .history: wal.appending("\(name).zst")
+        case .other: wal.appending("other/\(name).zst")
+        }
+    }
+    /// The folder of the segments that were not finished.
+    package var pieces: ObjectKey { wal.appending("partial") }
+    /// The folder of the pieces of a segment that was not finished.
+    package func pieces(of segment: WALSegmentName) -> ObjectKey { pieces.appending("\(segment)") }
+    package func piece(_ piece: WALPiece) -> ObjectKey {
+        pieces(of: piece.segment).appending("\(piece.name).zst")
+    }
 }
 
 /// `repository.json`: what makes a folder or bucket a repository.

@@ -38,20 +38,10 @@ public struct RunID: Sendable, Hashable, Comparable, CustomStringConvertible {
     }
 }
 
-extension RunID: Codable {
-    /// Reads the text form.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let value = RunID(parsing: text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not a run id")
-        }
-        self = value
-    }
+extension RunID: CodedAsText {
+    /// What an error calls the text.
+    public static var codedForm: String { "a run id" }
 
-    /// Writes the text form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(text)
-    }
+    /// Reads the text that ``description`` is.
+    public init?(codedText text: String) { self.init(parsing: text) }
 }

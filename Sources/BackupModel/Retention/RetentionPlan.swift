@@ -11,6 +11,8 @@ package enum KeepReason: Sendable, Hashable {
     case minimum(Int)
     case newestVerified
     case newestUndamaged
+    /// Moments that are promised are restored from it: why.
+    case recovery(String)
     /// The policy has no rule that lets a backup expire.
     case noRule
 }
@@ -26,6 +28,7 @@ extension KeepReason: CustomStringConvertible {
         case .minimum(let count): "minimum of \(count)"
         case .newestVerified: "newest verified"
         case .newestUndamaged: "newest undamaged"
+        case .recovery(let why): why
         case .noRule: "no retention rule is set"
         }
     }
@@ -45,4 +48,16 @@ package struct RetentionPlan: Sendable, Hashable {
 
     package var kept: [Kept] = []
     package var expired: [Expired] = []
+}
+
+extension RetentionPlan {
+    /// Keeps what is needed so that the promised moments stay restorable.
+    package mutating func keep(_ rescued: [WALRetentionPlan.Rescued]) {
+        for backup in rescued {
+            guard let index = expired.firstIndex(where: { $0.candidate.id == backup.backup.id }) else { continue }
+            let reasons = backup.reasons.map { KeepReason.recovery("\($0)") }
+            kept.append(Kept(candidate: expired.remove(at: index).candidate, reasons: reasons))
+        }
+        kept.sort { RetentionCandidate.isOlder($0.candidate, $1.candidate) }
+    }
 }

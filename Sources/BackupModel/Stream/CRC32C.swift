@@ -9,6 +9,9 @@ package struct CRC32C: Sendable, Hashable {
     /// The checksum of no bytes.
     package init() {}
 
+    /// The checksum of bytes of which `value` is that of those that came before.
+    package init(continuing value: UInt32) { state = ~value }
+
     /// The checksum of all bytes so far.
     package var value: UInt32 { ~state }
 

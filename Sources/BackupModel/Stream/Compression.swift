@@ -55,21 +55,10 @@ extension Compression: CustomStringConvertible {
     }
 }
 
-extension Compression: Codable {
-    /// Reads the text form.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let value = Compression(parsing: text) else {
-            throw DecodingError.dataCorruptedError(
-                in: container, debugDescription: "'\(text)' is not a compression: none, gzip:1…9 or zstd:1…19")
-        }
-        self = value
-    }
+extension Compression: CodedAsText {
+    /// What an error calls the text.
+    public static var codedForm: String { "a compression: none, gzip:1…9 or zstd:1…19" }
 
-    /// Writes the text form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
+    /// Reads the text that ``description`` is.
+    public init?(codedText text: String) { self.init(parsing: text) }
 }

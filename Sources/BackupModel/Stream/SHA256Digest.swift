@@ -33,20 +33,10 @@ extension SHA256Digest: CustomStringConvertible {
     }
 }
 
-extension SHA256Digest: Codable {
-    /// Reads the hexadecimal form.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let value = SHA256Digest(hex: text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not a SHA-256 digest")
-        }
-        self = value
-    }
+extension SHA256Digest: CodedAsText {
+    /// What an error calls the text.
+    public static var codedForm: String { "a SHA-256 digest" }
 
-    /// Writes the hexadecimal form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
+    /// Reads the text that ``description`` is.
+    public init?(codedText text: String) { self.init(hex: text) }
 }

@@ -108,21 +108,14 @@ extension Timestamp: CustomStringConvertible {
     }
 }
 
-extension Timestamp: Codable {
-    /// Reads the RFC 3339 form.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard case .instant(let value) = TimeText.parse(text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not a UTC time")
-        }
-        self = value
-    }
+extension Timestamp: CodedAsText {
+    /// What an error calls the text.
+    public static var codedForm: String { "a UTC time" }
 
-    /// Writes the RFC 3339 form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
+    /// Reads the text that ``description`` is.
+    public init?(codedText text: String) {
+        guard case .instant(let value) = TimeText.parse(text) else { return nil }
+        self = value
     }
 }
 

@@ -26,20 +26,10 @@ public struct LogSequenceNumber: Sendable, Hashable, Comparable, CustomStringCon
     public static func < (lhs: Self, rhs: Self) -> Bool { lhs.position < rhs.position }
 }
 
-extension LogSequenceNumber: Codable {
-    /// Reads PostgreSQL's form.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let value = Self(parsing: text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is not an LSN")
-        }
-        self = value
-    }
+extension LogSequenceNumber: CodedAsText {
+    /// What an error calls the text.
+    public static var codedForm: String { "an LSN" }
 
-    /// Writes PostgreSQL's form.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
+    /// Reads the text that ``description`` is.
+    public init?(codedText text: String) { self.init(parsing: text) }
 }

@@ -65,6 +65,9 @@ package struct WALPageHeader: Sendable, Hashable {
             systemIdentifier: bytes.uint64(at: 24), segmentSize: bytes.uint32(at: 32), pageSize: bytes.uint32(at: 36))
     }
 
+    /// The most bytes that a header takes.
+    package static let longestSize = longSize
+
     /// The bytes that the header takes.
     package var size: Int { flags.contains(.isLong) ? Self.longSize : Self.shortSize }
 

@@ -19,6 +19,10 @@ package struct WALReader: Sendable {
     package var timeline: UInt32 { pages.timeline }
     /// Where the first record begins; a segment may have none, if a record of an earlier one goes on to its end.
     package private(set) var firstRecord: LogSequenceNumber?
+    /// Where the last record begins that begins in the first segment and was read to its end.
+    package private(set) var lastWholeRecord: LogSequenceNumber?
+    /// What the first segment has of a record that begins before it.
+    package private(set) var continuation: WALRecordPiece?
     /// How many records were read to their end.
     package private(set) var recordCount = 0
 
@@ -36,6 +40,8 @@ package struct WALReader: Sendable {
     private var body: WALRecordBody?
     private var checksum: CRC32C?
     private var ended: WALEnd?
+    /// The position behind the first segment.
+    private var endOfFirstSegment: UInt64 = 0
 
     private enum Step: Sendable {
         /// The rest of a record that begins before the first segment.
@@ -82,6 +88,7 @@ package struct WALReader: Sendable {
                 readBody(header, remaining, bytes, &index, upTo: end, report)
             case .continuation(let remaining):
                 let taken = UInt32(truncatingIfNeeded: min(end &- index, Int(remaining)))
+                continuation?.append(bytes.extracting(index..<index &+ Int(taken)))
                 skip(Int(taken), &index)
                 step = taken == remaining ? .betweenRecords : .continuation(remaining: remaining &- taken)
             case .unused: break
@@ -112,8 +119,12 @@ extension WALReader {
         var problem = pages.problem(of: page, at: position)
         if problem == nil { problem = self.problem(ofContinuationIn: page, isFirst: isFirst) }
         if let problem { return stop(.wrongPage(LogSequenceNumber(position: position), problem)) }
+        if isFirst { endOfFirstSegment = endOfSegment(holding: position) }
         position &+= UInt64(page.size)
-        if isFirst, page.flags.contains(.continuesRecord) { step = .continuation(remaining: page.remainingLength) }
+        if isFirst, page.flags.contains(.continuesRecord) {
+            step = .continuation(remaining: page.remainingLength)
+            continuation = WALRecordPiece()
+        }
     }
 
     private mutating func problem(ofContinuationIn page: WALPageHeader, isFirst: Bool) -> WALEnd.PageProblem? {
@@ -249,6 +260,9 @@ extension WALReader {
     ) {
         previous = header.start
         if recordCount == 0 { firstRecord = LogSequenceNumber(position: header.start) }
+        if header.start < endOfFirstSegment {
+            lastWholeRecord = LogSequenceNumber(position: header.start)
+        }
         recordCount &+= 1
         guard let content else { return }
         var end = (position &+ 7) & ~7
@@ -313,6 +327,32 @@ extension WALReader {
                 start: LogSequenceNumber(position: recordStart), totalLength: recordHeader.span.uint32(at: 0),
                 missingBytes: remainingOfRecord, mayBeReported: true)
         case .recordHeader, .betweenRecords, .unused: nil
+        }
+    }
+
+    /// Where the last record begins, whole or not, if there is one.
+    package var lastRecord: LogSequenceNumber? {
+        switch step {
+        case .recordHeader: LogSequenceNumber(position: recordStart)
+        case .recordBody(let header, _): LogSequenceNumber(position: header.start)
+        case .continuation, .betweenRecords, .unused:
+            recordCount > 0 ? LogSequenceNumber(position: previous) : nil
+        }
+    }
+
+    /// What there is of the last record, if it may be one that is reported and was not read to its end.
+    package var unfinishedPiece: WALRecordPiece? {
+        switch step {
+        case .recordHeader: return WALRecordPiece(recordHeader)
+        case .recordBody(let header, _):
+            guard let body, let checksum else { return nil }
+            let front = header.bytes
+            return WALRecordPiece(
+                length: UInt64(front.count + body.position),
+                checksum: CRC32C.joined(
+                    CRC32C.checksum(of: front), checksum.value, length: UInt64(body.position)),
+                first: front + body.headers)
+        case .continuation, .betweenRecords, .unused: return nil
         }
     }
 

@@ -4,8 +4,10 @@ struct WALRecordBody: Sendable {
     private let kind: WALRecordKind
     private let length: Int
     private let major: Int
-    private var position = 0
-    private var headers: [UInt8] = []
+    /// How many bytes of it were taken.
+    private(set) var position = 0
+    /// The first of them, at most as many as its headers can take.
+    private(set) var headers: [UInt8] = []
     private var layout: WALRecordLayout?
     private var main: [UInt8] = []
 

@@ -39,6 +39,15 @@ struct WALRecordHeader: Sendable, Hashable {
         return checksum.value == self.checksum
     }
 
+    /// The bytes that it was read from.
+    var bytes: [UInt8] {
+        let words = [
+            UInt64(totalLength) | UInt64(transactionID) << 32, previous,
+            UInt64(info) | UInt64(resourceManager) << 8 | UInt64(padding) << 16 | UInt64(checksum) << 32,
+        ]
+        return words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) } }
+    }
+
     /// Whether PostgreSQL knows the resource manager: its own (src/include/access/rmgrlist.h), and those that
     /// extensions may bring since version 15.
     func hasKnownResourceManager(major: Int) -> Bool {

@@ -8,6 +8,9 @@ package struct WALSegmentReader: Sendable {
         reader = WALReader(from: start, checksums: checksums)
     }
 
+    /// The header with which the segment begins, as soon as it was read.
+    package var header: WALSegmentHeader? { reader.header }
+
     /// Takes the segment's next bytes.
     package mutating func consume(_ bytes: Span<UInt8>) {
         var records: [WALRecord] = []
@@ -19,7 +22,7 @@ package struct WALSegmentReader: Sendable {
     /// The summary of what was taken; `nil` if it does not begin with a segment's header.
     package func finish() -> WALSegmentSummary? {
         var summary = summary
-        summary?.close(firstRecord: reader.firstRecord, reader.finish())
+        summary?.close(reader)
         return summary
     }
 }

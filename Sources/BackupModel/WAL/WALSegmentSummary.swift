@@ -1,6 +1,7 @@
 /// What a stored segment's header says about the records that begin in the segment.
 ///
-/// A record that goes on behind the segment's end is not counted: ``unfinished`` tells of it.
+/// A record that goes on behind the segment's end is not counted: ``unfinished`` tells of it, and ``complete(with:)``
+/// adds what it says.
 package struct WALSegmentSummary: Sendable, Hashable, Codable {
     /// The cluster's system identifier; decimal.
     package var systemIdentifier: String
@@ -14,14 +15,22 @@ package struct WALSegmentSummary: Sendable, Hashable, Codable {
     package var end: LogSequenceNumber
     /// The bytes of an earlier segment's record with which this one begins; 0 for none.
     package var continuedBytes: UInt32
-    /// Where the first record begins, if there is one.
+    /// What there is of that record.
+    package var continuation: WALRecordPiece?
+    /// Where the first record begins, whole or not, if there is one.
     package var firstRecord: LogSequenceNumber?
+    /// Where the last record begins, whole or not, if there is one.
+    package var lastRecord: LogSequenceNumber?
+    /// Where the last record begins of those that are whole.
+    package var lastWholeRecord: LogSequenceNumber?
     /// Where the valid WAL of the segment ends: at its end, or at the beginning of ``unfinished``, or before.
     package var validEnd: LogSequenceNumber
     /// Why the valid WAL ends before the segment does; `nil` if it does not.
     package var damage: String?
     /// The record at the segment's end whose rest is in the next one.
     package var unfinished: UnfinishedRecord?
+    /// What there is of that record, if it may be one that is reported.
+    package var unfinishedPiece: WALRecordPiece?
 
     /// How many transactions were committed, and rolled back, with a record of their own.
     package var commits = 0
@@ -178,11 +187,19 @@ extension WALSegmentSummary {
                 time: checkpoint.time))
     }
 
+    /// The latest time of a commit, a rollback or a checkpoint in it: what was committed up to then is before its end.
+    package var latestKnownTime: Timestamp? { [latestTime, checkpoint?.time].compactMap(\.self).max() }
+
     /// Takes into account where and why the reading of this segment ended.
-    package mutating func close(firstRecord: LogSequenceNumber?, _ end: WALEnd) {
-        self.firstRecord = firstRecord
+    package mutating func close(_ reader: WALReader) {
+        let end = reader.finish()
+        firstRecord = reader.firstRecord ?? end.unfinished?.start
+        lastRecord = reader.lastRecord
+        lastWholeRecord = reader.lastWholeRecord
         validEnd = end.position
         unfinished = end.unfinished
+        continuation = reader.continuation
         damage = end.reason == .inputEnded ? nil : "\(end.reason)"
+        unfinishedPiece = damage == nil ? reader.unfinishedPiece : nil
     }
 }

@@ -106,10 +106,18 @@ package final class PosixStorage: Storage {
 
     private func holdsObjects(_ name: String, in parent: borrowing OpenDirectory) throws(BackupError) -> Bool {
         guard let folder = try parent.directory(name) else { return false }
-        let children = try objectsAndFolders(in: folder)
-        if children.contains(where: { $0.entry.kind == .file }) { return true }
-        for child in children {
-            if try holdsObjects(child.name, in: folder) { return true }
+        var folders: [String] = []
+        for name in try folder.names() where !name.hasPrefix(".") && ObjectKey.isSafeComponent(name) {
+            guard let entry = try folder.entry(name) else { continue }
+            switch entry.kind {
+            case .file: return true
+            case .directory: folders.append(name)
+            // What is behind a link must not look absent.
+            case .other: throw folder.notFollowed(name)
+            }
+        }
+        for name in folders {
+            if try holdsObjects(name, in: folder) { return true }
         }
         return false
     }

@@ -61,14 +61,6 @@ package final class PackWriter {
     /// Publishes the last pack; everything is durable when it returns.
     package func finish() throws(BackupError) { try publish() }
 
-    /// Removes everything that was written, published packs included.
-    package func discard() throws(BackupError) {
-        current?.object.discard()
-        current = nil
-        try storage.remove((0..<begun).map { folder.appending(name($0).file) })
-        packs = []
-    }
-
     private func name(_ number: Int) -> PackName { PackName(backup: backup, worker: worker, number: number) }
 
     private func begin() throws(BackupError) -> Pack {

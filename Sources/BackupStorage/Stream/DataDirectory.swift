@@ -77,6 +77,20 @@ package struct DataDirectory: Sendable {
         try write(path) { file throws(BackupError) in try file.write(content.span, at: 0) }
     }
 
+    /// Removes a file, which need not be there.
+    package func removeFile(_ path: DataPath) throws(BackupError) {
+        let names = try path.names
+        guard let name = names.last else { return }
+        try folder(names.dropLast(), making: false).removeFile(name)
+    }
+
+    /// Makes a symbolic link.
+    package func makeLink(_ path: DataPath, to target: String) throws(BackupError) {
+        let names = try path.names
+        guard let name = names.last else { return }
+        try folder(names.dropLast(), making: true).makeLink(name, to: target)
+    }
+
     /// Puts a small file with `content` in the place of one that may be there.
     package func replaceFile(_ path: DataPath, content: [UInt8]) throws(BackupError) {
         guard let new = DataPath(bytes: path.bytes + Array(".apex-new".utf8)),
@@ -92,7 +106,7 @@ package struct DataDirectory: Sendable {
         guard let name = names.last,
             let file = try folder(names.dropLast(), making: false).file(reading: name)
         else { return nil }
-        return try file.read(at: 0, count: limit)
+        return try file.read(at: 0, count: Int(min(file.size(), Int64(limit))))
     }
 
     /// Opens a file that was made, to write parts of it.

@@ -27,10 +27,7 @@ package struct ReplicationSession: Sendable {
         _ body: (ReplicationSession) async throws -> Value
     ) async throws -> Value {
         let session = try await connect(settings, applicationName: applicationName, timeout: timeout)
-        let result: Result<Value, any Error>
-        do { result = .success(try await body(session)) } catch { result = .failure(error) }
-        await session.close()
-        return try result.get()
+        return try await session.session.closing { try await body(session) }
     }
 
     /// Ends the session, and with it the temporary slots that it made.
@@ -58,6 +55,17 @@ package struct ReplicationSession: Sendable {
     package func makeTemporarySlot(_ name: String) async throws {
         _ = try await session.answer(
             to: "CREATE_REPLICATION_SLOT \(quoteIdentifier(name)) TEMPORARY PHYSICAL RESERVE_WAL")
+    }
+
+    /// The content of `<timeline>.history`: where a timeline comes from.
+    ///
+    /// - Throws: ``ErrorCode/serverUnsupported`` also for one that is not UTF-8 text, of which the bytes are not known.
+    package func timelineHistory(_ timeline: UInt32) async throws -> [UInt8] {
+        let answer = try await session.answer(to: "TIMELINE_HISTORY \(timeline)")
+        guard let content = answer.value(0, "content"), !content.unicodeScalars.contains("\u{FFFD}") else {
+            throw Self.unexpected("TIMELINE_HISTORY", settings)
+        }
+        return Array(content.utf8)
     }
 
     static func unexpected(_ command: String, _ settings: ConnectionSettings) -> BackupError {

@@ -22,7 +22,8 @@ package final class WALStreamControl: Sendable {
     /// Ends the stream when everything before `position` was received.
     package func stop(at position: LogSequenceNumber) { state.withLock { $0.stop = position } }
 
-    fileprivate var stop: LogSequenceNumber? { state.withLock { $0.stop } }
+    /// Where the stream ends, if that is known.
+    package var stop: LogSequenceNumber? { state.withLock { $0.stop } }
 }
 
 extension ReplicationSession {
@@ -54,7 +55,12 @@ extension ReplicationSession {
                 let progress = try connection.nextMessage(waits: false) { message in
                     try stream.read(message, settings: settings, onData)
                 }
-                if progress == .ended { break }
+                if progress == .ended {
+                    // At the end of a timeline the server waits for its client to end the copy too; after an error, which
+                    // is read next, there is no copy any more.
+                    if !isEnding { try? connection.endCopy() }
+                    break
+                }
                 let isDue = stream.serverAsks || ContinuousClock.now - lastReport > .seconds(10)
                 if !isEnding, isDue {
                     let report = StandbyStatus(

@@ -24,9 +24,14 @@ extension PostgresSession {
         _ body: (PostgresSession) async throws -> Value
     ) async throws -> Value {
         let session = try await connect(settings, applicationName: applicationName, timeout: timeout)
+        return try await session.closing { try await body(session) }
+    }
+
+    /// Closes the session after `body`, whatever happens in it.
+    nonisolated func closing<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
         let result: Result<Value, any Error>
-        do { result = .success(try await body(session)) } catch { result = .failure(error) }
-        await session.close()
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        await close()
         return try result.get()
     }
 

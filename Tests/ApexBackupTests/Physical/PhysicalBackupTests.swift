@@ -123,11 +123,135 @@ import Testing
         }
     }
 
-    @Test func `is refused on a standby`() async throws {
-        try await withCluster(rows: 1) { cluster, scratch in
+    @Test func `of a standby ends where the standby stood, with its last segment as far as that`() async throws {
+        try await withCluster(configuration: ["full_page_writes": "on"]) { cluster, scratch in
             try await cluster.withStandby { standby in
-                let error = try await requireFailure { try await backup(scratch, as: standby) }
-                #expect(error.code == .serverUnsupported && error.remedy.contains("primary"))
+                try await cluster.execute(
+                    "INSERT INTO t SELECT n, md5(n::text) FROM generate_series(20001, 20010) AS n")
+                let written = try #require(try await cluster.answer("SELECT pg_current_wal_flush_lsn()"))
+                let session = try await cluster.session(standby)
+                try #require(
+                    await eventually {
+                        (try? await session.query("SELECT pg_last_wal_replay_lsn() >= '\(written)'").firstValue) == "t"
+                    })
+                await session.close()
+                let manifest = try await backup(scratch, as: standby)
+                let record = try #require(manifest.physical)
+                #expect(manifest.server.inRecovery)
+                // Nothing was committed after the rows: the clock of the backup itself would promise too much.
+                #expect(manifest.recoveryPoint < manifest.startedAt)
+                let last = try #require(record.neededSegments.last)
+                let archive = try WALArchive(scratch.repository, systemIdentifier: manifest.systemIdentifier)
+                #expect(try archive.record(of: last) == nil)
+                #expect(try archive.storedEnd(of: last) == record.stop)
+                #expect(try await scratch.verify(.deep).map(\.problems) == [[]])
+            }
+            for moment in [RestoreMoment.immediate, .latest] {
+                let directory = try await restore(scratch, to: moment)
+                try await cluster.withServer(on: directory) { server in
+                    let rows = try await count(cluster, server)
+                    #expect(rows == "20010 200210055")
+                    // The standby's own signal file is among what was backed up.
+                    let isPromoted = try await eventually {
+                        try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
+                    }
+                    #expect(isPromoted)
+                }
+                try await runScript("rm -r \"$1\"", directory)
+            }
+        }
+    }
+
+    @Test func `puts tablespaces where it is told, and nowhere else`() async throws {
+        try await withCluster(rows: 10) { cluster, scratch in
+            let folder = cluster.server.directory
+            for name in ["one", "two"] {
+                try await runScript(
+                    "mkdir \"$1\" && chown --reference=\"$2\" \"$1\"", "\(folder)/\(name)", cluster.server.dataDirectory
+                )
+                try await cluster.execute("CREATE TABLESPACE \(name) LOCATION '\(folder)/\(name)'")
+                try await cluster.execute(
+                    "CREATE TABLE t_\(name) TABLESPACE \(name) AS SELECT generate_series(1, 5000) AS n")
+            }
+            let record = try #require(try await backup(scratch).physical)
+            let one = try #require(record.tablespaces.first { $0.location == "\(folder)/one" })
+            let two = try #require(record.tablespaces.first { $0.location == "\(folder)/two" })
+            func request(_ configure: (inout TablespacePlaces) -> Void) -> PhysicalRestore {
+                var request = PhysicalRestore.Request(
+                    backup: "latest", moment: nil, directory: "\(folder)/restored", jobs: 2)
+                configure(&request.tablespaces)
+                return PhysicalRestore(repository: scratch.repository, request: request)
+            }
+            let stranger = try await requireFailure { try request { $0.named["/elsewhere"] = "/new" }.prepare() }
+            #expect(stranger.code == .usage)
+            let twice = try await requireFailure {
+                try request {
+                    $0.named = [one.location: "\(folder)/new", "\(two.oid)": "\(folder)/new"]
+                }.prepare()
+            }
+            #expect(twice.code == .usage)
+            let restore = request {
+                $0.named = [one.location: "\(folder)/new-one"]
+                $0.folder = folder
+            }
+            let plan = try restore.prepare().plan
+            #expect(plan.tablespaces == ["\(one.oid)": "\(folder)/new-one", "\(two.oid)": "\(folder)/\(two.oid)"])
+            try await onOwnThreads { try await restore.run(restore.prepare()) }
+            try await cluster.withServer(on: "\(folder)/restored") { server in
+                for name in ["one", "two"] {
+                    let rows = try await cluster.answer("SELECT sum(n) FROM t_\(name)", at: server)
+                    #expect(rows == "12502500")
+                }
+                let place = try await cluster.answer(
+                    "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'one'", at: server)
+                #expect(place == "\(folder)/new-one")
+            }
+        }
+    }
+
+    @Test func `of a server that was promoted knows where its timeline comes from`() async throws {
+        try await withCluster(configuration: ["full_page_writes": "on"]) { cluster, scratch in
+            try await cluster.withStandby { standby in
+                let session = try await cluster.session(standby)
+                try await session.execute("SELECT pg_promote()")
+                try await session.execute(
+                    "INSERT INTO t SELECT n, md5(n::text) FROM generate_series(20001, 20010) AS n")
+                await session.close()
+                #expect(try await backup(scratch, as: standby).physical?.timeline == 2)
+            }
+            let directory = try await restore(scratch)
+            try await cluster.withServer(on: directory) { server in
+                let rows = try await count(cluster, server)
+                #expect(rows == "20010 200210055")
+                let timeline = try await cluster.answer(
+                    "SELECT max(timeline_id) FROM pg_control_checkpoint()", at: server)
+                #expect(timeline == "3")
+            }
+        }
+    }
+
+    @Test func `of a standby that is promoted meanwhile is no backup`() async throws {
+        try await withCluster(configuration: ["full_page_writes": "on"]) { cluster, scratch in
+            try await cluster.withStandby { standby in
+                // Slow enough for the promotion to come before the end.
+                let copy = Task(executorPreference: ThreadedExecutor.shared) {
+                    try await backup(scratch, as: standby) { $0.maxRate = 1 << 20 }
+                }
+                let isCopying = try await eventually {
+                    try await cluster.answer(
+                        "SELECT count(*) FROM pg_stat_progress_basebackup WHERE phase LIKE 'streaming%'", at: standby)
+                        == "1"
+                }
+                try #require(isCopying)
+                let session = try await cluster.session(standby)
+                try await session.execute("SELECT pg_promote()")
+                await session.close()
+                let error = try await requireFailure { try await copy.value }
+                // Whichever of the two sessions was told first.
+                #expect(error.code == .serverRefused || error.code == .queryFailed, "\(error)")
+                #expect("\(error)".contains("promoted"), "\(error)")
+                #expect(try scratch.entries().isEmpty)
+                #expect(try scratch.runs().last?.state == .failed)
             }
         }
     }
@@ -138,8 +262,8 @@ import Testing
             let record = try #require(manifest.physical)
             let archive = try WALArchive(scratch.repository, systemIdentifier: manifest.systemIdentifier)
             let stored = try record.neededSegments.map { try #require(try archive.record(of: $0)) }
-            #expect(stored.map(\.segment) == record.neededSegments.map(\.description))
-            #expect(stored.first?.summary.checkpoint != nil)
+            #expect(stored.map(\.name) == record.neededSegments.map(\.description))
+            #expect(stored.first?.summary?.checkpoint != nil)
             // The end of the base backup is in the last one, and after it the switch to the next.
             let last = try #require(stored.last?.summary)
             #expect(last.backupEnds.entries.map(\.start) == [record.start] && last.switchedAt != nil)
@@ -156,11 +280,13 @@ import Testing
             try archive.read(first, into: content)
             let next = try #require(manifest.physical?.neededSegments.last?.next)
             let stranger = try WALArchive(scratch.repository, systemIdentifier: "1")
-            for (archive, name) in [(archive, next), (stranger, first)] {
+            for (archive, name, code) in [
+                (archive, next, ErrorCode.walSegmentInvalid), (stranger, first, .wrongCluster),
+            ] {
                 let writer = try archive.makeWriter(name)
                 try writer.write(content.bytes.span)
                 let error = try await requireFailure { try writer.finish() }
-                #expect(error.code == .walSegmentInvalid)
+                #expect(error.code == code && error.unchanged == "It was not stored.")
                 #expect(try archive.record(of: name) == nil)
             }
             // The same again is success; other content is not.
@@ -223,20 +349,48 @@ import Testing
             let segment = try #require(manifest.physical?.neededSegments.last)
             try scratch.repository.storage.remove(objects.segment(segment))
             let error = try await requireFailure { try await restore(scratch) }
-            #expect(error.code == .walMissing && error.message.contains("\(segment)"))
+            #expect(error.code == .walMissing && "\(error)".contains("\(segment)"), "\(error)")
             #expect(!HostFacts.exists("\(scratch.server.directory)/restored"))
             #expect(try await scratch.verify(.list).flatMap(\.problems).map(\.code) == [.walMissing])
         }
     }
 
-    @Test func `is removed by prune, packs and all`() async throws {
+    private func hold(_ id: RunID, _ scratch: ScratchRepository, released: Bool = false) async throws {
+        try scratch.repository.record(
+            BackupFact(
+                kind: released ? .release : .hold, at: scratch.repository.environment.clocks.wall(),
+                run: scratch.repository.environment.makeRunID()), of: id)
+    }
+
+    @Test func `is removed by prune, packs and WAL and all, but for what is held or promised`() async throws {
         try await withCluster(rows: 100) { cluster, scratch in
             let manifests = [try await backup(scratch), try await backup(scratch), try await backup(scratch)]
-            let prune = RepositoryPrune(
-                repository: scratch.repository, policy: RetentionPolicy(minimum: 1, keepLast: 1), trustsClock: true)
+            func prune(_ window: Duration) -> RepositoryPrune {
+                RepositoryPrune(
+                    repository: scratch.repository, policy: RetentionPolicy(minimum: 1, keepLast: 1), window: window,
+                    trustsClock: true)
+            }
             _ = try await scratch.verify(.checksum)
-            let (_, result) = try await prune.recorded()
-            #expect(result.removed == manifests.dropLast().map(\.id))
+            // The WAL goes on from the first to the last: all moments of the last hour are reached from the first.
+            let (_, promised) = try await prune(.seconds(3600)).recorded()
+            #expect(promised.removed == [manifests[1].id] && promised.walFiles == 0)
+
+            let segments = try manifests.map { try #require($0.physical?.neededSegments) }
+            let archive = try WALArchive(scratch.repository, systemIdentifier: manifests[0].systemIdentifier)
+            // Without its backup the WAL of the first leads nowhere, but it is held.
+            try await hold(manifests[0].id, scratch)
+            let (_, held) = try await prune(.zero).recorded()
+            #expect(held.removed.isEmpty)
+            #expect(held.walFiles == Set(segments[1]).subtracting(segments[0] + segments[2]).count)
+            for segment in segments[0] + segments[2] { #expect(try archive.record(of: segment) != nil) }
+            #expect(try await scratch.verify(.deep).map(\.problems) == [[], []])
+
+            try await hold(manifests[0].id, scratch, released: true)
+            let (_, result) = try await prune(.zero).recorded()
+            #expect(result.removed == [manifests[0].id] && result.walFiles > 0)
+            for segment in segments[0] where !segments[2].contains(segment) {
+                #expect(try archive.record(of: segment) == nil)
+            }
             let packs = try scratch.directory.contents().filter {
                 $0.contains("/packs/") && !$0.hasSuffix(manifests[2].id.text)
             }

@@ -1,0 +1,135 @@
+import BackupModel
+import BackupStorage
+import Synchronization
+
+/// What the archive says of its WAL, read as it is asked for: trailers of segments, and a few segments themselves.
+struct ArchiveIndex: RecoveryIndex {
+    let archive: WALArchive
+    let histories: [TimelineHistory]
+    private let known = Known()
+
+    init(_ archive: WALArchive, histories: [TimelineHistory]) {
+        self.archive = archive
+        self.histories = histories
+    }
+
+    /// What was read already: a plan asks for the same more than once.
+    private final class Known: Sendable {
+        let summaries = Mutex<[WALSegmentName: WALSegmentSummary]>([:])
+        let overviews = Mutex<[WALSegmentRange: WALOverview]>([:])
+    }
+
+    func overview(of segments: WALSegmentRange) throws(BackupError) -> WALOverview {
+        if let overview = known.overviews.withLock({ $0[segments] }) { return overview }
+        var overview = WALOverview()
+        for segment in segments.names { overview.add(try read(segment)) }
+        known.overviews.withLock { $0[segments] = overview }
+        return overview
+    }
+
+    func summary(of segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary {
+        if let summary = known.summaries.withLock({ $0[segment] }) { return summary }
+        let summary = try read(segment)
+        known.summaries.withLock { $0[segment] = summary }
+        return summary
+    }
+
+    /// Reads what a segment's trailer says, and completes it by those behind it.
+    private func read(_ segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary {
+        guard var summary = try archive.summary(of: segment) else { throw WALArchive.missing(segment) }
+        var following: [WALSegmentSummary] = []
+        var last = segment
+        while summary.complete(with: following) == .needsMore, let next = try follower(of: last),
+            let after = try archive.summary(of: next)
+        {
+            following.append(after)
+            last = next
+        }
+        return summary
+    }
+
+    func firstTransactionEnd(
+        _ condition: TransactionEndCondition, in segment: WALSegmentName, from position: LogSequenceNumber
+    ) throws(BackupError) -> LogMark? {
+        let search = TransactionSearch(condition, in: segment, from: position)
+        try archive.read(segment, into: search)
+        if search.found == nil, search.isRecordUnfinished, let next = try follower(of: segment) {
+            try archive.read(next, into: search)
+        }
+        return search.found
+    }
+
+    /// The greatest values of the settings that a standby must match, of all changes in these segments.
+    func parameterChanges(in ranges: [WALSegmentRange]) throws(BackupError) -> [HotStandbyParameters] {
+        var changes: [HotStandbyParameters] = []
+        for segment in ranges.lazy.flatMap(\.names) {
+            changes += try read(segment).parameterChanges.entries.map { HotStandbyParameters($0.parameters) }
+        }
+        return changes
+    }
+
+    /// The stored segment that goes on where this one ends.
+    private func follower(of segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
+        if let next = segment.next, try archive.isStored(next) { return next }
+        for history in histories where history.timeline > segment.timeline {
+            guard let next = history.segment(segment.number + 1, size: segment.size), next.timeline > segment.timeline,
+                history.ancestors.contains(where: { $0.timeline == segment.timeline && $0.end > segment.start }),
+                try archive.isStored(next)
+            else { continue }
+            return next
+        }
+        return nil
+    }
+}
+
+/// Finds the first end of a transaction among the records that begin in one segment, which may end in the next.
+private final class TransactionSearch: ByteSink {
+    private let condition: TransactionEndCondition
+    private let segment: WALSegmentName
+    private let position: LogSequenceNumber
+    private var reader: WALReader
+    private(set) var found: LogMark?
+
+    init(_ condition: TransactionEndCondition, in segment: WALSegmentName, from position: LogSequenceNumber) {
+        self.condition = condition
+        self.segment = segment
+        self.position = position
+        reader = WALReader(from: segment.start, checksums: .ofReportedRecords)
+    }
+
+    /// Whether the WAL taken so far ends within a record.
+    var isRecordUnfinished: Bool { reader.finish().unfinished != nil }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        guard found == nil else { return }
+        reader.consume(bytes) { record in
+            guard found == nil, record.start >= position, record.start < segment.end else { return }
+            switch record.content {
+            case .commit(let end), .abort(let end):
+                if condition.includes(time: end.time, transactionID: end.transactionID ?? record.transactionID) {
+                    found = LogMark(record.start, end.time)
+                }
+            default: break
+            }
+        }
+    }
+
+    func finish() throws(BackupError) {}
+}
+
+extension WALSegmentRange {
+    /// The names, one by one.
+    var names: some Sequence<WALSegmentName> {
+        numbers.lazy.compactMap { WALSegmentName(timeline: timeline, number: $0, segmentSize: size) }
+    }
+}
+
+extension HotStandbyParameters {
+    /// Those of a change in the WAL.
+    init(_ change: WALParameters) {
+        self.init(
+            maxConnections: change.maxConnections, maxWorkerProcesses: change.maxWorkerProcesses,
+            maxWALSenders: change.maxWALSenders, maxPreparedTransactions: change.maxPreparedTransactions,
+            maxLocksPerTransaction: change.maxLocksPerTransaction)
+    }
+}

@@ -1,0 +1,103 @@
+package import BackupModel
+package import PostgresAccess
+
+/// Marks a moment on the server that a restore can go back to: a named restore point, before a migration for example.
+package struct RecoveryMark: Sendable {
+    /// What was marked.
+    package struct Result: Sendable, Hashable, Codable {
+        package var name: String
+        package var lsn: LogSequenceNumber
+        package var timeline: UInt32
+        /// The server's clock.
+        package var at: Timestamp
+        /// The segment that holds the mark.
+        package var segment: String
+        /// Whether the repository has that segment.
+        package var isArchived: Bool
+    }
+
+    let repository: Repository
+    let connection: ConnectionSettings
+    /// How long to wait for the segment to be archived.
+    let patience: Duration
+
+    package init(repository: Repository, connection: ConnectionSettings, patience: Duration) {
+        self.repository = repository
+        self.connection = connection
+        self.patience = patience
+    }
+
+    /// Writes a heartbeat and the restore point, ends the segment, and waits until that is archived.
+    ///
+    /// - Throws: ``ErrorCode/permissionDenied`` with the statement that grants what is missing.
+    package func run(name: String) async throws -> Result {
+        guard (1...63).contains(name.utf8.count), !name.utf8.contains(0) else {
+            throw BackupError(
+                .usage, "'\(name)' cannot be the name of a restore point.", reason: "it has 1 to 63 bytes",
+                remedy: "Choose another name.", unchanged: "Nothing was marked.")
+        }
+        try repository.requireRegistration()
+        var result = try await PostgresSession.with(
+            connection, applicationName: "apex-backup mark", timeout: DumpSource.connectTimeout
+        ) { session in
+            do {
+                return try await mark(name, in: session)
+            } catch {
+                throw RunLog.describe(error).leaving("Nothing was marked.")
+            }
+        }
+        result.isArchived = try await isArchived(result)
+        return result
+    }
+
+    private func mark(_ name: String, in session: PostgresSession) async throws -> Result {
+        let facts = try await session.serverFacts()
+        try repository.requireIncarnation(facts.systemIdentifier)
+        guard !facts.inRecovery else {
+            throw BackupError(
+                .serverUnsupported, "The server \(connection.redacted) is a standby, on which nothing can be marked.",
+                remedy: "Mark on the primary: its WAL brings the mark to the standby.")
+        }
+        if let need = try await RoleNeeds(of: session, facts: facts).needs.first(where: { $0.right == .marks }) {
+            throw BackupError(
+                .permissionDenied, "The role may not make restore points.",
+                reason: "it lacks EXECUTE on pg_create_restore_point or pg_switch_wal",
+                remedy: need.statements.joined(separator: " "))
+        }
+        _ = try await session.query(Self.heartbeat)
+        let point = try await session.query(
+            """
+            SELECT lsn, pg_catalog.pg_walfile_name(lsn - 1) AS segment,
+                pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint AS clock
+            FROM pg_catalog.pg_create_restore_point($1) AS lsn
+            """, [name])
+        guard let lsn = point.value(0, "lsn").flatMap({ LogSequenceNumber(parsing: $0) }),
+            let segment = point.value(0, "segment"), let timeline = UInt32(segment.prefix(8), radix: 16),
+            let clock = point.value(0, "clock").flatMap({ Int64($0) })
+        else { throw unexpectedAnswer("pg_create_restore_point") }
+        _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
+        return Result(
+            name: name, lsn: lsn, timeline: timeline, at: Timestamp(microseconds: clock), segment: segment,
+            isArchived: false)
+    }
+
+    /// A transaction of its own that says when it was: what was committed before is in the WAL before it.
+    static let heartbeat = """
+        SELECT pg_catalog.pg_logical_emit_message(true, '\(WALSegmentSummary.heartbeatPrefix)',
+            pg_catalog.json_build_object('at', pg_catalog.clock_timestamp())::text)
+        """
+
+    private func isArchived(_ mark: Result) async throws -> Bool {
+        let incarnations = try repository.incarnations().map(\.systemIdentifier)
+        let clocks = repository.environment.clocks
+        let end = clocks.monotonic() + patience
+        while true {
+            for system in incarnations {
+                let archive = try WALArchive(repository, systemIdentifier: system)
+                if try archive.holdsFile(named: mark.segment) { return true }
+            }
+            guard clocks.monotonic() < end else { return false }
+            try await clocks.sleep(.milliseconds(100))
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import BackupModel
+import BackupStorage
+
+/// Passes a segment on when its first page is that of the segment that is wanted.
+final class SegmentCheck: ByteSink {
+    private let segment: WALSegmentName
+    private let systemIdentifier: UInt64
+    private let next: any ByteSink
+    private var start: [UInt8] = []
+    private(set) var count: UInt64 = 0
+
+    init(_ segment: WALSegmentName, expecting systemIdentifier: UInt64, into next: any ByteSink) {
+        self.segment = segment
+        self.systemIdentifier = systemIdentifier
+        self.next = next
+    }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        if start.count < WALPageHeader.longestSize {
+            start.append(copying: bytes.extracting(0..<min(bytes.count, WALPageHeader.longestSize - start.count)))
+        }
+        count += UInt64(bytes.count)
+        try next.write(bytes)
+    }
+
+    func finish() throws(BackupError) {
+        guard let header = WALSegmentHeader(parsing: start.span) else { throw WALSegmentHeader.unreadable(segment) }
+        _ = try header.check(of: segment, length: count, expecting: systemIdentifier, ancestors: nil)
+    }
+}

@@ -1,0 +1,45 @@
+package import BackupModel
+import FoundationEssentials
+
+/// The shell commands by which a server reaches the archive: with absolute paths, and without a variable of the
+/// environment.
+package struct WALCommands: Sendable, Hashable {
+    /// The absolute path of this program.
+    let executable: String
+    /// The options that name the repository, before they are quoted.
+    let options: [String]
+
+    /// What reads and writes the archive that `settings` lead to.
+    package init(_ settings: EffectivePolicy) throws(BackupError) {
+        guard let executable = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else {
+            throw BackupError(
+                .storageFailed, "The path of this program cannot be found out.",
+                reason: "/proc/self/exe cannot be read",
+                remedy: "Mount /proc.", unchanged: "Nothing was done.")
+        }
+        var options: [String] = []
+        if let policy = settings.file { options += ["--policy", policy] }
+        options += settings.policy.repositories.prefix(1).flatMap { ["--repository", $0] }
+        options += ["--cluster", settings.policy.name]
+        self.init(executable: executable, options: options)
+    }
+
+    init(executable: String, options: [String]) {
+        self.executable = executable
+        self.options = options
+    }
+
+    /// The `restore_command` of a server that recovers to a target.
+    func recovery(of systemIdentifier: String, pieces: WALGet.Pieces?) -> String {
+        command(
+            ["wal", "get", "--mode", "recovery"]
+                + (pieces.map { [$0.atEndOnly ? "--partial-at-end" : "--partial", $0.segment] } ?? [])
+                + ["--system-identifier", systemIdentifier] + options, "%f %p")
+    }
+
+    /// PostgreSQL puts names for `%f` and `%p`, and a percent sign for two.
+    private func command(_ words: [String], _ names: String) -> String {
+        let quoted = ([executable] + words).map { RestoreGuide.shellQuoted($0).escaping(["%": "%%"]) }
+        return (quoted + [names]).joined(separator: " ")
+    }
+}

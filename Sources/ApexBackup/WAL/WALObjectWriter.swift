@@ -1,0 +1,63 @@
+import BackupModel
+import BackupStorage
+
+/// Stores one file of WAL as its content comes; of any size, in fixed memory.
+final class WALObjectWriter: ByteSink {
+    private let name: String
+    private let key: ObjectKey
+    private let archive: WALArchive
+    private let object: ProvedObjectWriter
+    private let compressor: any ByteSink
+    private var hash = SHA256()
+    private(set) var byteCount: Int64 = 0
+
+    /// The level at which WAL is compressed, unless another is asked for.
+    static let level = 1
+
+    init(_ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level) throws(BackupError) {
+        self.name = name
+        self.key = key
+        self.archive = archive
+        object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
+        compressor = try makeCompressor(.zstd(level: level), into: UnfinishedSink(object))
+    }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        hash.update(bytes)
+        byteCount += Int64(bytes.count)
+        try compressor.write(bytes)
+    }
+
+    func finish() throws(BackupError) { _ = try publish(summary: nil) }
+
+    /// Publishes the object, all of which was written; durable when it returns.
+    ///
+    /// The same content under the same name is success: an archiver may have been faster.
+    func publish(summary: WALSegmentSummary?) throws(BackupError) -> PutOutcome {
+        try compressor.finish()
+        let record = WALObjectRecord(
+            name: name, contentBytes: byteCount, contentSHA256: hash.finish(), summary: summary)
+        do {
+            _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
+            return .stored
+        } catch {
+            object.discard()
+            guard error.code == .objectExists else { throw error }
+            let stored = try archive.record(at: key)
+            guard stored?.contentSHA256 == record.contentSHA256 else { throw conflict(stored, record) }
+            return .present
+        }
+    }
+
+    func discard() { object.discard() }
+
+    private func conflict(_ stored: WALObjectRecord?, _ new: WALObjectRecord) -> BackupError {
+        BackupError(
+            .walConflict, "WAL file \(name) is in the repository already, with other content.",
+            reason: "two servers write WAL of the same name: SHA-256 "
+                + "\(stored?.contentSHA256.description ?? "unknown") instead of \(new.contentSHA256) came first",
+            remedy:
+                "Find out which server is the right one ('two servers write'); give a clone a cluster name of its own, or "
+                + "turn its archiving off.", unchanged: "What was stored was not touched.")
+    }
+}

@@ -1,0 +1,49 @@
+import BackupModel
+import BackupStorage
+
+/// Stores one segment as its content comes, if it is the one that its name says.
+final class WALSegmentWriter: ByteSink {
+    private let segment: WALSegmentName
+    private let archive: WALArchive
+    private let object: WALObjectWriter
+    private var reader: WALSegmentReader
+
+    init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive, level: Int) throws(BackupError) {
+        self.segment = segment
+        self.archive = archive
+        reader = WALSegmentReader(from: segment.start)
+        object = try WALObjectWriter(segment.description, key: key, in: archive, level: level)
+    }
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        reader.consume(bytes)
+        try object.write(bytes)
+    }
+
+    func finish() throws(BackupError) { _ = try publish() }
+
+    /// Publishes the segment, all of which was written; durable when it returns what its records say.
+    func publish() throws(BackupError) -> (summary: WALSegmentSummary, wasPresent: Bool) {
+        let summary = try summary()
+        return (summary, try object.publish(summary: summary) == .present)
+    }
+
+    func discard() { object.discard() }
+
+    /// What the records say, of a segment that belongs where it is stored.
+    ///
+    /// The timeline of its first page may be an ancestor's: PostgreSQL begins the first segment of a new timeline with a
+    /// copy of the old one's.
+    private func summary() throws(BackupError) -> WALSegmentSummary {
+        do throws(BackupError) {
+            guard let header = reader.header, let summary = reader.finish() else {
+                throw WALSegmentHeader.unreadable(segment)
+            }
+            _ = try header.check(
+                of: segment, length: UInt64(object.byteCount), expecting: archive.systemIdentifier, ancestors: nil)
+            return summary
+        } catch {
+            throw error.leaving("It was not stored.")
+        }
+    }
+}

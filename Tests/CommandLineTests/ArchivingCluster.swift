@@ -1,0 +1,92 @@
+import FoundationEssentials
+import PostgresAccess
+import TestSupport
+import Testing
+
+/// A server that archives with the tool, as the server's user, into a repository beside its data.
+struct ArchivingCluster: Sendable {
+    let cluster: PostgresCluster
+    /// The tool as whoever runs the tests; what root stores belongs to the repository's owner.
+    let tool: CommandLineTool
+
+    var repository: String { "\(cluster.directory)/repository" }
+    var policy: String { "\(cluster.directory)/policy.yaml" }
+    var data: String { cluster.server.dataDirectory }
+
+    /// A cluster of its own that archives; with `archives` false nothing is archived until ``startArchiving()``.
+    static func with(
+        archives: Bool = true, configuration: [String: String] = [:],
+        _ body: (ArchivingCluster) async throws -> Void
+    ) async throws {
+        let settings = ["archive_mode": "on", "full_page_writes": "on"].merging(configuration) { $1 }
+        try await PostgresCluster.with(configuration: settings) { cluster in
+            let place = try ArchivingCluster(cluster)
+            var owner = place.tool
+            owner.userName = "postgres"
+            let made = try await owner.run("init")
+            try #require(made.status == 0, "\(made.standardError)")
+            if archives { try await place.startArchiving() }
+            try await body(place)
+        }
+    }
+
+    private init(_ cluster: PostgresCluster) throws {
+        self.cluster = cluster
+        tool = try CommandLineTool.apexBackup(environment: [
+            "APEX_BACKUP_POLICY": "\(cluster.directory)/policy.yaml", "HOME": cluster.directory,
+        ])
+        let policy = """
+            apiVersion: apex-backup/v1
+            kind: BackupPolicy
+            metadata: {name: apex}
+            cluster: {url: "\(cluster.url("postgres"))", bin: "\(cluster.programs)"}
+            repository: \(cluster.directory)/repository
+            """
+        try Data(policy.utf8).write(to: URL(filePath: "\(cluster.directory)/policy.yaml"))
+    }
+
+    /// The command for `archive_command` or `restore_command`, with what another policy or mode needs.
+    func command(_ arguments: String) -> String { "LLVM_PROFILE_FILE=/dev/null \(tool.executable) \(arguments)" }
+
+    func startArchiving() async throws {
+        let command = command("wal push --policy \(policy) %p")
+        try await cluster.execute("ALTER SYSTEM SET archive_command = '\(command)'")
+        try await cluster.execute("SELECT pg_reload_conf()")
+    }
+
+    @discardableResult
+    func succeed(_ arguments: String...) async throws -> CommandLineTool.Output {
+        let output = try await tool.run(arguments)
+        try #require(output.status == 0, "\(arguments): \(output.standardError)")
+        return output
+    }
+
+    /// Writes rows and ends the segment; returns its name.
+    func writeSegment(rows: Int = 100) async throws -> String {
+        try await cluster.execute(
+            "CREATE TABLE IF NOT EXISTS t (n int); INSERT INTO t SELECT generate_series(1, \(rows))")
+        let name = try #require(try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
+        try await cluster.execute("SELECT pg_switch_wal()")
+        return name
+    }
+
+    /// Waits until the server has archived the segment.
+    func waitUntilArchived(_ segment: String) async throws {
+        let isArchived = try await eventually {
+            try await cluster.answer("SELECT last_archived_wal >= '\(segment)' FROM pg_stat_archiver") == "t"
+        }
+        try #require(isArchived)
+    }
+
+    /// The paths of the stored files of WAL in the repository.
+    func stored() throws -> [String] {
+        try FileManager.default.subpathsOfDirectory(atPath: repository).filter {
+            $0.contains("/wal/") && $0.hasSuffix(".zst")
+        }.sorted()
+    }
+
+    /// The path of a stored file of WAL.
+    func path(of name: String) throws -> String {
+        "\(repository)/\(try #require(try stored().first { $0.hasSuffix("/\(name).zst") }))"
+    }
+}
