@@ -9,8 +9,11 @@ import Testing
     /// Fractions of the time that an undisturbed run takes.
     private static let moments: [Double] = {
         var generator = SeededGenerator(seed: 20_261_121)
-        return (0..<5).map { _ in Double.random(in: 0.05..<1, using: &generator) }
+        return (0..<30).map { _ in Double.random(in: 0.05..<1, using: &generator) }
     }()
+
+    /// How many of them every test takes.
+    private static let rounds = 5
 
     /// The shorter time of two undisturbed runs: one that something else held up would put the kills after the end.
     private func whole(_ run: () async throws -> Void) async throws -> Duration {
@@ -39,12 +42,15 @@ import Testing
             var known: Set<String> = []
             var whole = try await whole { known.insert(try await place.backUp()) }
             var kills = 0
-            for fraction in Self.moments {
+            var hasInterrupted = false
+            // On a busy machine the first ones may all come before a run is recorded, or after its commit.
+            for (round, fraction) in Self.moments.enumerated() where round < Self.rounds || !hasInterrupted {
                 kills += try await kill(place.tool, ["backup"], after: fraction, of: &whole) ? 1 : 0
                 let afterKill = Set(try await place.listed())
                 // Killed after its commit, it is a backup like any other.
                 #expect(afterKill.isSuperset(of: known) && afterKill.count <= known.count + 1, "\(fraction)")
                 let states = try await place.runs("backup")
+                hasInterrupted = states.contains("interrupted")
                 #expect(!states.contains("running"), "\(fraction)")
                 // As long as a run takes now: what else the processors do changes.
                 whole = try await ContinuousClock().measure { known = afterKill.union([try await place.backUp()]) }
@@ -54,7 +60,7 @@ import Testing
                 #expect(reports.allSatisfy { $0["problems"]?.elements.isEmpty == true })
             }
             #expect(kills > 0)
-            #expect(try await place.runs("backup").contains("interrupted"))
+            #expect(hasInterrupted)
 
             // What they left is found and cleared away, the unfinished files too.
             let leftovers = try await place.array("list", "--all").filter { $0["state"]?.text == "interrupted" }
@@ -88,7 +94,7 @@ import Testing
         var whole = try await whole { _ = try await next.next()?.tool.run(arguments) }
         for place in undisturbed { #expect(try await place.listed() == kept) }
         var kills = 0
-        for fraction in Self.moments {
+        for fraction in Self.moments.prefix(Self.rounds) {
             let place = try copy()
             kills += try await kill(place.tool, arguments, after: fraction, of: &whole) ? 1 : 0
             let listed = try await place.listed()
@@ -121,7 +127,7 @@ import Testing
             }
             try await drop(second, place)
             var kills = 0
-            for fraction in Self.moments {
+            for fraction in Self.moments.prefix(Self.rounds) {
                 try await drop(target, place)
                 kills += try await kill(place.tool, arguments, after: fraction, of: &whole) ? 1 : 0
                 if try await exists(target, place) {
