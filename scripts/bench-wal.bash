@@ -19,8 +19,7 @@ for command in push get; do
         exit 1
     fi
     if [[ $command$help == push*--compression* ]]; then level=(--compression zstd:3); fi
-    if [[ $command$help == get*--no-prefetch* ]]; then alone=(--no-prefetch); fi
-    if [[ $command$help =~ ^get.*[^a-z]--prefetch ]]; then ahead=(--prefetch); fi
+    if [[ $command$help == get*--prefetch* ]]; then ahead=(--prefetch 8) alone=(--prefetch 0); fi
 done
 
 # The server's user runs the program in a recovery, and may not reach where it was built.
@@ -208,7 +207,9 @@ for name in "${names[@]:0:segments}"; do
 done
 look get "$apex" wal get --repository "file://$out/default" --cluster bench "${alone[@]}" "$last" "$got"
 whole get "$last"
-# One right after the other, as in a recovery that does nothing else: a stall shows.
+# One right after the other, as in a recovery that does nothing else: a stall shows. Only beside a server that recovers
+# something is read ahead: this shell stands for it.
+echo $$ >"$recovering/postmaster.pid"
 for ((run = 1; run <= runs && ${#ahead[@]} > 0; run++)); do
     if [[ -n $pgbackrest ]]; then
         for name in "${names[@]:0:segments}"; do peer_get pgbackrest-ahead "$name" --archive-async; done
@@ -219,6 +220,7 @@ for ((run = 1; run <= runs && ${#ahead[@]} > 0; run++)); do
     stop_processes
     rm -rf "$recovering/pg_wal"/.apex-backup
 done
+rm "$recovering/postmaster.pid"
 
 # What was noted, as seconds: taken apart only now, so that it costs nothing in between.
 for name in "${!took[@]}"; do

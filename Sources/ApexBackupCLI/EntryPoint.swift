@@ -18,7 +18,7 @@ enum EntryPoint {
     private static func run(_ arguments: [String]) async -> Int32 {
         let parsed: any ParsableCommand
         do {
-            parsed = try ApexBackupCommand.parseAsRoot(arguments)
+            parsed = try commandOfServer(arguments) ?? ApexBackupCommand.parseAsRoot(arguments)
         } catch {
             return reportUsage(error, arguments: arguments)
         }
@@ -32,6 +32,17 @@ enum EntryPoint {
             }
         }
         return await run(command)
+    }
+
+    /// The command that a server starts for every file of WAL, read without a look at all the others.
+    ///
+    /// What is wrong with its arguments, and help, is told by the parser of all commands.
+    private static func commandOfServer(_ arguments: [String]) -> (any ParsableCommand)? {
+        switch arguments.prefix(2) {
+        case ["wal", "get"]: try? WALGetCommand.parse(Array(arguments.dropFirst(2)))
+        case ["wal", "push"]: try? WALPushCommand.parse(Array(arguments.dropFirst(2)))
+        default: nil
+        }
     }
 
     private static func run(_ command: any OperatorCommand) async -> Int32 {
@@ -136,6 +147,6 @@ struct ApexBackupCommand: ParsableCommand {
         version: "apex-backup \(ToolVersion.text)",
         subcommands: [
             Init.self, Backup.self, List.self, Show.self, Verify.self, Restore.self, Prune.self, Hold.self,
-            Release.self, WAL.self, Mark.self, Drill.self,
+            Release.self, WAL.self, Mark.self, DoctorCommand.self, Drill.self,
         ])
 }

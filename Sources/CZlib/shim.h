@@ -1,3 +1,4 @@
+#include <spawn.h>
 #include <zlib.h>
 
 /* deflateInit2 and inflateInit2 are macros that pass the version and the size of the structure. */
@@ -14,3 +15,6 @@ int renameat2(int from_directory, const char *from, int to_directory, const char
 
 /* Writes out one file system; declared as above. */
 int syncfs(int descriptor);
+
+/* Has a program that is started inherit no file from `from` on; declared as above. */
+int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);

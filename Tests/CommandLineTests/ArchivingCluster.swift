@@ -7,7 +7,7 @@ import Testing
 struct ArchivingCluster: Sendable {
     let cluster: PostgresCluster
     /// The tool as whoever runs the tests; what root stores belongs to the repository's owner.
-    let tool: CommandLineTool
+    var tool: CommandLineTool
 
     var repository: String { "\(cluster.directory)/repository" }
     var policy: String { "\(cluster.directory)/policy.yaml" }
@@ -15,11 +15,11 @@ struct ArchivingCluster: Sendable {
 
     /// A cluster of its own that archives; with `archives` false nothing is archived until ``startArchiving()``.
     static func with(
-        archives: Bool = true, configuration: [String: String] = [:],
+        archives: Bool = true, configuration: [String: String] = [:], initialization: [String] = [],
         _ body: (ArchivingCluster) async throws -> Void
     ) async throws {
         let settings = ["archive_mode": "on", "full_page_writes": "on"].merging(configuration) { $1 }
-        try await PostgresCluster.with(configuration: settings) { cluster in
+        try await PostgresCluster.with(configuration: settings, initialization: initialization) { cluster in
             let place = try ArchivingCluster(cluster)
             var owner = place.tool
             owner.userName = "postgres"
@@ -48,8 +48,8 @@ struct ArchivingCluster: Sendable {
     /// The command for `archive_command` or `restore_command`, with what another policy or mode needs.
     func command(_ arguments: String) -> String { "LLVM_PROFILE_FILE=/dev/null \(tool.executable) \(arguments)" }
 
-    func startArchiving() async throws {
-        let command = command("wal push --policy \(policy) %p")
+    func startArchiving(through wrapper: String = "") async throws {
+        let command = wrapper + command("wal push --policy \(policy) %p")
         try await cluster.execute("ALTER SYSTEM SET archive_command = '\(command)'")
         try await cluster.execute("SELECT pg_reload_conf()")
     }
@@ -76,6 +76,57 @@ struct ArchivingCluster: Sendable {
             try await cluster.answer("SELECT last_archived_wal >= '\(segment)' FROM pg_stat_archiver") == "t"
         }
         try #require(isArchived)
+    }
+
+    /// Restores and starts the server; returns what the table `t` then has, once it is promoted.
+    func recovered(
+        _ arguments: String..., then body: (ConnectionSettings) async throws -> Void = { _ in }
+    ) async throws -> String? {
+        let directory = "\(cluster.directory)/restored"
+        let output = try await tool.run(["restore"] + arguments + ["--to", directory])
+        try #require(output.status == 0, "\(arguments): \(output.standardError)")
+        var rows: String?
+        try await cluster.withServer(on: directory, ["fsync": "off"], port: 5434) { server in
+            let isPromoted = try await eventually {
+                try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
+            }
+            #expect(isPromoted)
+            rows = try await cluster.answer("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", at: server)
+            try await body(server)
+        }
+        try FileManager.default.removeItem(atPath: directory)
+        return rows
+    }
+
+    /// The server's clock, as a moment that a restore takes.
+    func now(at server: ConnectionSettings? = nil) async throws -> String {
+        try #require(
+            try await cluster.answer(
+                "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", at: server)
+        )
+    }
+
+    /// The environment of a server whose clock ``moveClock(by:)`` moves; the program itself keeps the host's.
+    var movableClock: [String: String] {
+        [
+            "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+            "FAKETIME_TIMESTAMP_FILE": "\(cluster.directory)/clock", "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        ]
+    }
+
+    /// Puts the clock of servers with ``movableClock`` so many seconds before the host's.
+    func moveClock(by seconds: Int) throws {
+        let offset = seconds < 0 ? "\(seconds)\n" : "+\(seconds)\n"
+        try Data(offset.utf8).write(to: URL(filePath: "\(cluster.directory)/clock"))
+    }
+
+    /// Settings with which another server archives into the same repository.
+    var archiving: [String: String] {
+        [
+            "archive_mode": "on", "fsync": "off",
+            "archive_command": "env -u LD_PRELOAD " + command("wal push --policy \(policy) %p"),
+        ]
     }
 
     /// The paths of the stored files of WAL in the repository.

@@ -56,7 +56,8 @@ import Testing
         #expect(
             commands == [
                 "", "init", "backup", "list", "show", "verify", "restore", "prune", "hold", "release", "wal",
-                "wal push", "wal get", "wal status", "mark", "drill",
+                "wal push", "wal get", "wal receive", "wal heartbeat", "wal status", "wal index", "mark", "doctor",
+                "drill",
                 "drill run", "drill plan", "drill list", "drill show",
             ])
     }

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Physical backups from the command line.
-@Suite struct `A physical backup` {
+@Suite(.needsPhysicalBackups) struct `A physical backup` {
     @Test func `is taken, shown, verified and restored by one command each`() async throws {
         try await PostgresCluster.with { cluster in
             let place = try Workplace(cluster, database: "postgres")

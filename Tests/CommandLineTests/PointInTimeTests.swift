@@ -3,24 +3,7 @@ import TestSupport
 import Testing
 
 /// `restore --to MOMENT --to DIRECTORY` with a server that archives.
-@Suite(.serialized) struct `Point-in-time recovery` {
-    /// Restores and starts the server; returns what the table `t` then has, once it is promoted.
-    private func recovered(_ place: ArchivingCluster, _ arguments: String...) async throws -> String? {
-        let directory = "\(place.cluster.directory)/restored"
-        let output = try await place.tool.run(["restore"] + arguments + ["--to", directory])
-        try #require(output.status == 0, "\(arguments): \(output.standardError)")
-        var rows: String?
-        try await place.cluster.withServer(on: directory, ["fsync": "off"]) { server in
-            let isPromoted = try await eventually {
-                try await place.cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
-            }
-            #expect(isPromoted)
-            rows = try await place.cluster.answer("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t", at: server)
-        }
-        try FileManager.default.removeItem(atPath: directory)
-        return rows
-    }
-
+@Suite(.serialized, .needsPhysicalBackups) struct `Point-in-time recovery` {
     private func insert(_ number: Int, _ place: ArchivingCluster) async throws -> String {
         try #require(
             try await place.cluster.answer(
@@ -31,23 +14,19 @@ import Testing
         try await ArchivingCluster.with { place in
             let cluster = place.cluster
             func ask(_ sql: String) async throws -> String { try #require(try await cluster.answer(sql)) }
-            func now() async throws -> String {
-                try await ask(
-                    "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-            }
-            let before = try await now()
+            let before = try await place.now()
             try await cluster.execute("CREATE TABLE t (n int)")
             let id = try #require(
                 try await place.succeed("backup", "--kind", "physical", "--json").json()["id"]?.text)
             _ = try await insert(1, place)
-            let time = try await now()
+            let time = try await place.now()
             let mark = try await place.succeed("mark", "before migration", "--json").json()
             #expect(mark["isArchived"] == .bool(true) && mark["timeline"] == .number(1))
             let position = try await ask("SELECT pg_current_wal_insert_lsn()")
             _ = try await insert(2, place)
             let transaction = try await insert(3, place)
             _ = try await insert(4, place)
-            let late = try await now()
+            let late = try await place.now()
             // A checkpoint tells whole seconds.
             try await cluster.execute("SELECT pg_sleep(1.1)")
             try await cluster.execute("CHECKPOINT")
@@ -55,16 +34,16 @@ import Testing
             try await cluster.execute("SELECT pg_switch_wal()")
             try await place.waitUntilArchived(last)
 
-            #expect(try await recovered(place, "--to", time) == "1")
-            #expect(try await recovered(place, "--to", "name:before migration") == "1")
-            #expect(try await recovered(place, "--to", position, "--exclusive") == "1")
-            #expect(try await recovered(place, id, "--to", "xid:\(transaction)") == "1 2 3")
-            #expect(try await recovered(place, id, "--to", "xid:\(transaction)", "--exclusive") == "1 2")
-            #expect(try await recovered(place, "--to", "latest") == "1 2 3 4")
-            #expect(try await recovered(place, "--to", "immediate") == nil)
+            #expect(try await place.recovered("--to", time) == "1")
+            #expect(try await place.recovered("--to", "name:before migration") == "1")
+            #expect(try await place.recovered("--to", position, "--exclusive") == "1")
+            #expect(try await place.recovered(id, "--to", "xid:\(transaction)") == "1 2 3")
+            #expect(try await place.recovered(id, "--to", "xid:\(transaction)", "--exclusive") == "1 2")
+            #expect(try await place.recovered("--to", "latest") == "1 2 3 4")
+            #expect(try await place.recovered("--to", "immediate") == nil)
             // After the last commit nothing would end the recovery: the plan tells the server a position that does.
-            #expect(try await recovered(place, "--to", late) == "1 2 3 4")
-            #expect(try await recovered(place, "--to", late, "--stage-wal") == "1 2 3 4")
+            #expect(try await place.recovered("--to", late) == "1 2 3 4")
+            #expect(try await place.recovered("--to", late, "--stage-wal") == "1 2 3 4")
 
             let status = try await place.succeed("wal", "status").standardOutput
             #expect(status.contains(": ok") && status.contains("restorable   timeline 1"), "\(status)")
@@ -91,7 +70,7 @@ import Testing
             let unnamed = try await place.tool.run("restore", "--to", "xid:\(transaction)", "--to", directory)
             #expect(unnamed.status == 64 && unnamed.standardError.contains("apex-backup restore BACKUP"))
             #expect(!FileManager.default.fileExists(atPath: directory))
-            #expect(try await recovered(place, "--to", "2099-01-01T00:00:00Z", "--nearest") == "1 2 3 4")
+            #expect(try await place.recovered("--to", "2099-01-01T00:00:00Z", "--nearest") == "1 2 3 4")
 
             // A hole is named, and the moment before it that can be reached.
             let first = try await place.writeSegment(rows: 1)
@@ -102,8 +81,10 @@ import Testing
             #expect(hole.status == 1 && hole.standardError.contains(first), "\(hole.standardError)")
             let gap = try await place.tool.run("wal", "status", "--json")
             let report = try #require(try gap.json().elements.first)
-            #expect(gap.status == 1)
+            // It may still come.
+            #expect(gap.status == 0)
             #expect(report["status"]?["gaps"]?.elements.compactMap { $0["first"]?.text } == [first])
+            #expect(report["status"]?["gaps"]?.elements.compactMap { $0["state"]?.text } == ["delayed"])
             #expect(report["windows"]?.elements.last?["missing"]?.text == first)
             #expect(!FileManager.default.fileExists(atPath: directory))
         }

@@ -147,7 +147,32 @@ import Testing
         }
     }
 
-    @Test func `leads a restored server to the last commit that was archived`() async throws {
+    @Test(.needsPhysicalBackups) func `tells how far it is behind its server, if that is asked`() async throws {
+        try await ArchivingCluster.with { place in
+            try await place.succeed("backup", "--kind", "physical")
+            let archived = try await place.writeSegment()
+            try await place.waitUntilArchived(archived)
+            func status(_ arguments: String...) async throws -> JSONValue? {
+                try await place.tool.run(["wal", "status", "--json"] + arguments).json().elements.first?["status"]
+            }
+            let without = try await status()
+            #expect(without?["lag"] == nil && without?["exposure"]?["bytes"] == nil)
+            let before = try #require(try await status("--ask-server"))
+            #expect(before["lag"]?["bytes"] == .number(0) && before["gaps"]?.elements.isEmpty == true)
+
+            try await place.cluster.execute("ALTER SYSTEM SET archive_command = 'false'")
+            try await place.cluster.execute("SELECT pg_reload_conf()")
+            let late = try await place.writeSegment()
+            let after = try #require(try await status("--ask-server"))
+            #expect(after["lag"]?["bytes"] == .number(16_777_216), "\(after)")
+            #expect(after["gaps"]?.elements.compactMap { $0["first"]?.text } == [late])
+            #expect(after["gaps"]?.elements.compactMap { $0["state"]?.text } == ["delayed"])
+            let text = try await place.tool.run("wal", "status", "--ask-server").standardOutput
+            #expect(text.contains("lag          16.0 MiB of finished segments"), "\(text)")
+        }
+    }
+
+    @Test(.needsPhysicalBackups) func `leads a restored server to the last commit that was archived`() async throws {
         try await ArchivingCluster.with { place in
             _ = try await place.writeSegment(rows: 10)
             try await place.succeed("backup", "--kind", "physical")
@@ -168,7 +193,8 @@ import Testing
         }
     }
 
-    @Test func `keeps a server that recovers from promotion, whatever goes wrong`() async throws {
+    @Test(.needsPhysicalBackups) func `keeps a server that recovers from promotion, whatever goes wrong`() async throws
+    {
         try await ArchivingCluster.with { place in
             let folder = place.cluster.directory
             try await place.succeed("backup", "--kind", "physical")
@@ -214,7 +240,7 @@ import Testing
         }
     }
 
-    @Test func `keeps a standby alive while it is out of reach`() async throws {
+    @Test(.needsPhysicalBackups) func `keeps a standby alive while it is out of reach`() async throws {
         try await ArchivingCluster.with { place in
             try await place.succeed("backup", "--kind", "physical")
             let folder = place.cluster.directory
@@ -234,7 +260,8 @@ import Testing
                 let started = try await place.cluster.answer("SELECT pg_postmaster_start_time()", at: standby)
                 try FileManager.default.moveItem(atPath: place.repository, toPath: "\(folder)/away")
                 let segment = try await place.writeSegment(rows: 20)
-                let outage = ProcessInfo.processInfo.environment["APEX_TEST_OUTAGE"].flatMap { Int($0) } ?? 12
+                let asked = ProcessInfo.processInfo.environment["APEX_TEST_OUTAGE"].flatMap { Int($0) }
+                let outage = asked ?? (PostgresCluster.isFullRun ? 300 : 12)
                 try await Task.sleep(for: .seconds(outage))
                 #expect(try await rows() == "10")
                 try FileManager.default.moveItem(atPath: "\(folder)/away", toPath: place.repository)

@@ -56,8 +56,10 @@ package struct CommandLineTool: Sendable {
         for (name, value) in ["PATH": path, "HOME": own["HOME"]] where environment[name] == nil {
             command.environment[name] = value
         }
-        // The coverage of what a child runs counts; another user could not write it.
-        command.environment["LLVM_PROFILE_FILE"] = (userName == nil ? own["LLVM_PROFILE_FILE"] : nil) ?? "/dev/null"
+        // The coverage of what a child runs counts; another user writes it elsewhere.
+        let elsewhere = own["APEX_TEST_PROFILES"].map { "\($0)/%p.profraw" }
+        command.environment["LLVM_PROFILE_FILE"] =
+            (userName == nil ? own["LLVM_PROFILE_FILE"] : elsewhere) ?? "/dev/null"
         let (started, announce) = AsyncStream.makeStream(of: Int32.self)
         let isGone = Flag()
         let process = Task { [command] in

@@ -71,6 +71,26 @@ package struct CraftedRepository: Sendable {
         return id
     }
 
+    /// Adds a committed physical backup of no files.
+    @discardableResult
+    package func addPhysicalBackup(_ record: PhysicalRecord, finishedAt end: Timestamp) throws -> RunID {
+        let repository = try open()
+        let start = end.advanced(by: .seconds(-1))
+        let id = RunID(at: start, chance: 3)
+        let server = ServerFacts(
+            version: "15.15", versionNumber: 150_015, systemIdentifier: Self.systemIdentifier, inRecovery: false,
+            timeline: record.timeline, currentLSN: record.stop, clock: start, dataChecksums: true, encoding: "UTF8",
+            isSuperuser: true, canReadRolePasswords: true)
+        let manifest = BackupManifest(
+            id: id, cluster: "apex", systemIdentifier: Self.systemIdentifier, kind: .physical, startedAt: start,
+            finishedAt: end, recoveryPoint: end, server: server, tools: [:],
+            totals: BackupTotals(contentBytes: 0, storedBytes: 0, databases: 0, tables: 0, rows: 0), databases: [],
+            physical: record, artefacts: [], passwordsMissing: false, warnings: [], phases: [], settings: [:],
+            previousManifest: nil)
+        _ = try repository.put(manifest, at: repository.layout.manifest(id))
+        return id
+    }
+
     private static func database(_ name: String, at clock: Timestamp) -> DatabaseRecord {
         DatabaseRecord(
             oid: 1, name: name,

@@ -22,11 +22,12 @@ package struct PostgresCluster: Sendable {
     package static let mostConnections = "400"
 
     /// Starts a cluster of its own; the caller ends it with `destroy`, or else the end of this process does.
-    package static func start(configuration: [String: String] = [:]) async throws -> PostgresCluster {
-        let tools = try await ClientTools.find(
-            ClientTools.server + ClientTools.dumpAndRestore, forServer: chosenPrograms == nil ? 150_000 : 0,
-            directory: chosenPrograms, searchPath: searchPath)
+    package static func start(
+        configuration: [String: String] = [:], initialization: [String] = []
+    ) async throws -> PostgresCluster {
+        let tools = try await chosenTools.value
         var options = ScratchServer.Options()
+        options.initialization = initialization
         options.configuration = ["full_page_writes": "off", "max_connections": mostConnections]
         options.configuration.merge(configuration) { _, given in given }
         let directory = Leftovers.newClusterPath()
@@ -36,11 +37,24 @@ package struct PostgresCluster: Sendable {
         return PostgresCluster(server: server, tools: tools)
     }
 
+    private static let chosenTools = Task {
+        try await ClientTools.find(
+            ClientTools.server + ClientTools.dumpAndRestore, forServer: chosenPrograms == nil ? 150_000 : 0,
+            directory: chosenPrograms, searchPath: searchPath)
+    }
+
+    /// Whether physical backups can be taken of the server to test with: base backups are streamed since PostgreSQL 15.
+    package static var takesPhysicalBackups: Bool { get async throws { try await chosenTools.value.major >= 15 } }
+
+    /// Whether tests may take minutes and gigabytes; `scripts/test --full` sets it.
+    package static let isFullRun = ProcessInfo.processInfo.environment["APEX_TEST_FULL"] == "1"
+
     /// Starts a cluster, runs `body` and destroys the cluster, whatever happens.
     package static func with<Value>(
-        configuration: [String: String] = [:], _ body: (PostgresCluster) async throws -> Value
+        configuration: [String: String] = [:], initialization: [String] = [],
+        _ body: (PostgresCluster) async throws -> Value
     ) async throws -> Value {
-        let cluster = try await start(configuration: configuration)
+        let cluster = try await start(configuration: configuration, initialization: initialization)
         let result: Result<Value, any Error>
         do { result = .success(try await body(cluster)) } catch { result = .failure(error) }
         try await cluster.server.destroy()

@@ -5,7 +5,9 @@ extension PostgresCluster {
     /// Runs `body` with the connection to a standby of the cluster, which accepts connections and ends afterwards.
     ///
     /// The standby is in the folder of the cluster, which has to be one of the test's own.
-    package func withStandby(_ body: (ConnectionSettings) async throws -> Void) async throws {
+    package func withStandby(
+        _ configuration: [String: String] = [:], _ body: (ConnectionSettings) async throws -> Void
+    ) async throws {
         let directory = "\(server.directory)/standby"
         let copy = ChildCommand(
             tools.path(of: "pg_basebackup"),
@@ -13,30 +15,36 @@ extension PostgresCluster {
             environment: settings.environment, workingDirectory: "/", userName: "postgres")
         try requireSuccess(try await capture(copy).outcome, of: copy)
         // A standby takes no fewer than its primary.
-        try await withServer(on: directory, ["max_connections": Self.mostConnections], body)
+        let settings = ["max_connections": Self.mostConnections].merging(configuration) { $1 }
+        try await withServer(on: directory, settings, body)
     }
 
     /// Runs `body` with the connection to a server on another data directory, with this cluster's programs and its socket
     /// beside that of the cluster; the server ends afterwards.
     package func withServer(
-        on directory: String, _ settings: [String: String] = [:], _ body: (ConnectionSettings) async throws -> Void
+        on directory: String, _ settings: [String: String] = [:], port: Int = 5433, environment: [String: String] = [:],
+        _ body: (ConnectionSettings) async throws -> Void
     ) async throws {
+        // Set by env(1), as the program that changes the user is not meant.
         let command = ChildCommand(
-            tools.path(of: "postgres"),
-            arguments: ["-D", directory, "-p", "5433", "-c", "listen_addresses="]
+            "/usr/bin/env",
+            arguments: environment.map { "\($0.key)=\($0.value)" }
+                + [tools.path(of: "postgres"), "-D", directory, "-p", "\(port)", "-c", "listen_addresses="]
                 + ["-c", "unix_socket_directories=\(server.directory)"]
                 + settings.flatMap { ["-c", "\($0.key)=\($0.value)"] },
             // Programs that no package installed do not find their own libpq otherwise.
             environment: ["LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "\(tools.directory)/../lib"],
             workingDirectory: "/", userName: "postgres")
         let place = try ConnectionSettings(
-            parsing: "host=\(server.directory) port=5433 user=postgres dbname=postgres")
+            parsing: "host=\(server.directory) port=\(port) user=postgres dbname=postgres")
         let running = Task { try await run(command) { _ in } }
         let result: Result<Void, any Error>
         do {
             guard await eventually({ (try? await session(place).close()) != nil }) else {
+                running.cancel()
                 throw BackupError(
-                    .serverUnreachable, "The server on '\(directory)' accepts no connection.", remedy: "See its log.")
+                    .serverUnreachable, "The server on '\(directory)' accepts no connection.",
+                    reason: "\(await running.result)", remedy: "See its log.")
             }
             result = .success(try await body(place))
         } catch { result = .failure(error) }

@@ -91,6 +91,9 @@ package struct LogicalBackup: Sendable {
             }
             let dumps = try await phases.measure("dump") { try await dumpDatabases(of: source, run: run) }
             set.add(dumps)
+            if !source.facts.inRecovery {
+                await WALHeartbeat(repository: repository, connection: connection).runBeside()
+            }
             try await phases.measure("commit") { try set.storeTables(of: dumps) }
             let manifest = try set.manifest(
                 of: source, startedAt: startedAt, phases: phases.durations, settings: request.settings.summary)

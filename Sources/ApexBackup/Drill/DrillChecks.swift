@@ -42,6 +42,8 @@ struct DrillChecks: Sendable {
             case .amcheck(let heapAllIndexed): return try await amcheck(heapAllIndexed, check)
             case .http(let url, _): return try await http(url, check)
             case .command(let command, _): return try await self.command(command, check)
+            case .replay: return try recovery().replayAnswer
+            case .boundary: return try recovery().boundaryAnswer
             }
         } catch let error as CheckImpossible {
             return CheckAnswer(error.outcome)
@@ -61,12 +63,17 @@ struct DrillChecks: Sendable {
         }
     }
 
+    private func recovery() throws(CheckImpossible) -> DrillRecovery {
+        guard let recovery = server.recovery else { throw CheckImpossible("no WAL was replayed") }
+        return recovery
+    }
+
     private func rows(_ wanted: [String]?, _ check: DrillCheck) async throws -> CheckAnswer {
         var differences: [String] = []
         var tables = 0
         var rows: Int64 = 0
         var missing = Set(wanted ?? [])
-        for database in try server.databases(for: check) {
+        for database in try server.records(for: check) {
             let lines = try server.tableLines(of: database).filter { line in
                 guard let table = line.table else { return false }
                 guard let wanted else { return true }
@@ -90,7 +97,7 @@ struct DrillChecks: Sendable {
         _ statement: String, _ expectation: Expectation, _ check: DrillCheck
     ) async throws -> CheckAnswer {
         let database = try server.database(for: check)
-        return try await server.withSession(database.name) { session in
+        return try await server.withSession(database) { session in
             try await session.execute("SET default_transaction_read_only = on")
             do {
                 let rows = try await session.query(statement).rows
@@ -101,7 +108,7 @@ struct DrillChecks: Sendable {
                 }
                 return CheckAnswer(
                     outcome, got: isOneValue ? CheckValue(answer: rows[0][0]) : nil,
-                    evidence: "asked of database '\(database.name)'")
+                    evidence: "asked of database '\(database)'")
             } catch let error as BackupError {
                 // A statement that cannot be parsed is the policy's fault and says nothing of the restored data.
                 if await session.lastServerError?.sqlstate == "42601" {
@@ -114,7 +121,7 @@ struct DrillChecks: Sendable {
 
     private func structure(_ check: DrillCheck) async throws -> CheckAnswer {
         var differences: [String] = []
-        let databases = try server.databases(for: check)
+        let databases = try server.records(for: check)
         for database in databases {
             let got = try await server.withSession(database.name) { try await $0.schemaFingerprint() }
             if got != database.schemaFingerprint {
@@ -131,7 +138,7 @@ struct DrillChecks: Sendable {
             throw CheckImpossible("the backup was taken without roles")
         }
         let expected = try StoredArtefact(artefact, of: server.manifest.id, in: server.repository).globals().roles
-        let present = try await server.withSession(server.databases.first?.name ?? "postgres") { session in
+        let present = try await server.withSession(server.databases.first ?? "postgres") { session in
             Set(try await session.query("SELECT rolname FROM pg_roles").rows.compactMap { $0[0] })
         }
         let missing = expected.filter { !present.contains($0) }.map { "the role '\($0)' is missing" }
@@ -141,7 +148,7 @@ struct DrillChecks: Sendable {
     private func extensions(_ check: DrillCheck) async throws -> CheckAnswer {
         var differences: [String] = []
         var count = 0
-        for database in try server.databases(for: check) {
+        for database in try server.records(for: check) {
             let present = try await server.withSession(database.name) { try await $0.installedExtensions() }
             count += database.extensions.count
             for wanted in database.extensions {
@@ -160,7 +167,7 @@ struct DrillChecks: Sendable {
     private func sequences(_ check: DrillCheck) async throws -> CheckAnswer {
         var differences: [String] = []
         var count = 0
-        for database in try server.databases(for: check) {
+        for database in try server.records(for: check) {
             let captured = try server.tableLines(of: database).filter { $0.sequence != nil }
             let present = try await server.withSession(database.name) { try await $0.sequenceStates() }
             count += captured.count
@@ -186,7 +193,7 @@ struct DrillChecks: Sendable {
         var problems: [String] = []
         var checked = 0
         for database in try server.databases(for: check) {
-            try await server.withSession(database.name) { session in
+            try await server.withSession(database) { session in
                 let available = try await session.query(
                     "SELECT 1 FROM pg_available_extensions WHERE name = 'amcheck'")
                 guard !available.rows.isEmpty else {
@@ -207,7 +214,7 @@ struct DrillChecks: Sendable {
                             [index[0], heapAllIndexed ? "true" : "false"])
                         checked += 1
                     } catch let error as BackupError {
-                        problems.append("'\(database.name)' \(index[1] ?? ""): \(error.reason ?? error.message)")
+                        problems.append("'\(database)' \(index[1] ?? ""): \(error.reason ?? error.message)")
                     }
                 }
             }
@@ -227,7 +234,7 @@ struct DrillChecks: Sendable {
 
     private func command(_ command: DrillCommand, _ check: DrillCheck) async throws -> CheckAnswer {
         let database = try server.database(for: check)
-        let url = server.url(database: database.name)
+        let url = server.url(database: database)
         var environment = ChildCommand.environment(inheritedFrom: server.environment.variables)
         environment.merge(try command.environment(targetURL: url, secrets: secrets)) { _, ours in ours }
         guard let program = command.arguments.first else { throw CheckImpossible("the command is empty") }

@@ -1,5 +1,4 @@
 import BackupModel
-import PostgresAccess
 
 /// What happened in a drill, and when, measured from the declared failure.
 struct DrillJournal: Sendable {
@@ -10,7 +9,7 @@ struct DrillJournal: Sendable {
     private let origin: Duration
     private let events: @Sendable (BackupEvent) -> Void
 
-    private(set) var spans: [DrillSpan] = []
+    var spans: [DrillSpan] = []
     /// What was being done last.
     var phase = DrillSpan.Phase.select
     private(set) var recoveredAt: Duration?
@@ -23,7 +22,9 @@ struct DrillJournal: Sendable {
     var artefacts: [Artefact] = []
     /// Whether the policy leaves out a database of the backup.
     var isPartial = false
-    var server: ScratchServer?
+    var server: DrillServer?
+    /// How the WAL behind a physical backup is replayed, as far as it is known.
+    var recovery: DrillReport.RecoveryRecord?
     var serverFacts: ServerFacts?
     /// What the server said of the settings that isolate it.
     var isolation: [String] = []
@@ -95,7 +96,10 @@ struct DrillJournal: Sendable {
         switch known.code {
         case .interrupted: return .aborted(text)
         case .backupMissing, .backupAborted: return .noBackup(text)
+        // What is stored does not reach so far.
+        case .walMissing, .momentUnreachable: return .failedRestore(text)
         case _ where known.code.isDamage: return .damagedBackup(text)
+        case .walSegmentInvalid: return .damagedBackup(text)
         // What the policy wants restored is not in the backup.
         case .usage where phase == .select: return .failedRestore(text)
         case .repositoryMissing, .repositoryUnavailable, .repositoryNewer, .clusterNotRegistered:

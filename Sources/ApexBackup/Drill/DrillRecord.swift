@@ -79,10 +79,12 @@ struct DrillRecord {
             clock: .init(t0: journal.declaredAt, finishedAt: environment.clocks.wall(), difference: difference),
             observation: observation)
         report.backup = journal.manifest.map(backupRecord)
-        if let manifest = journal.manifest {
+        // What is measured to a moment of the source's own clock compares no other.
+        if let manifest = journal.manifest, observation.recoveryPoint?.basis != .target {
             report.recoveryPoint?.uncertaintyBasis = Self.clockComparison(manifest)
             report.assumptions.append(clockAssumption)
         }
+        report.recovery = journal.recovery
         report.cleanup = .init(isDone: cleanup.isDone, proof: cleanup.proof)
         if journal.server != nil {
             report.target = .init(
@@ -116,10 +118,15 @@ struct DrillRecord {
     /// What went otherwise than in a recovery that people then work with.
     private var deviations: [String] {
         guard journal.server != nil else { return [] }
-        let settings = DrillRun.serverSettings.merging(policy.target.overrides) { _, given in given }
+        let isLogical = policy.source.kind == .logical
+        let settings = (isLogical ? DrillRun.serverSettings : [:]).merging(policy.target.overrides) { _, given in given
+        }
+        let listed = settings.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: ", ")
         var texts = [
-            "The server ran with \(settings.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: ", ")) "
-                + "and otherwise PostgreSQL's defaults, not with the source's settings."
+            isLogical
+                ? "The server ran with \(listed) and otherwise PostgreSQL's defaults, not with the source's settings."
+                : "The server ran with the source's settings but for those that isolate it"
+                    + (listed.isEmpty ? "." : " and \(listed).")
         ]
         if let found = journal.serverFacts?.version, let captured = journal.manifest?.server.version, found != captured
         {

@@ -34,7 +34,7 @@ package struct DrillRun: Sendable {
         self.settings = settings
     }
 
-    private var environment: BackupEnvironment { repository.environment }
+    var environment: BackupEnvironment { repository.environment }
 
     /// Runs the drill as a recorded run; its reports and ledger entry are in the repository when this returns.
     package func run() async throws -> Outcome {
@@ -47,12 +47,17 @@ package struct DrillRun: Sendable {
             var observation = DrillObservation()
             let directory = "\(scratchParent)/\(DrillLeftovers.prefix)\(id.text.lowercased())"
             do {
-                try await perform(in: directory, journal: &journal, observation: &observation)
+                switch policy.source.kind {
+                case .logical: try await perform(in: directory, journal: &journal, observation: &observation)
+                case .physical:
+                    try await performPhysical(in: directory, journal: &journal, observation: &observation)
+                }
             } catch {
                 // What fails after the drill was asked to stop fails because of that.
                 let cause = Task.isCancelled ? CancellationError() : error
                 observation.faults.append(DrillJournal.fault(cause, during: journal.phase))
-                if let manifest = journal.manifest {
+                // A restore of a physical backup has told itself; what is wrong with the WAL behind it is not the backup's.
+                if let manifest = journal.manifest, manifest.kind == .logical {
                     repository.recordDamage(RunLog.describe(cause), of: manifest.id, foundBy: id)
                 }
             }
@@ -105,18 +110,23 @@ package struct DrillRun: Sendable {
         journal.state = entry.state
         journal.backupHost = try? repository.get(RunStart.self, at: repository.layout.runStart(manifest.id))?.host
         journal.artefacts = manifest.artefacts
-        let isolation = DrillIsolation(directory: directory, major: tools.major)
+        let overlay = CloneOverlay(
+            of: .init(
+                major: tools.major, origin: .initialised, dataDirectory: "\(directory)/data",
+                socketDirectory: directory,
+                clusterName: "apex-backup drill", sharedBuffers: RestoredStart.sharedBuffers)
+        ).leaving(Set(policy.target.overrides.keys))
         var started: ScratchServer?
-        defer { journal.server = started }
+        defer { journal.server = started.map(DrillServer.init) }
         let (server, answers) = try await journal.measure(.provision) {
             let server = try await ScratchServer.start(
-                binDirectory: tools.directory, directory: directory, options: scratchOptions(isolation))
+                binDirectory: tools.directory, directory: directory, options: scratchOptions(overlay))
             started = server
             let answers = try await PostgresSession.with(
                 server.settings, applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
             ) { session in
                 try await session.requirePatterns(of: policy.checks)
-                return try await isolation.prove(in: session)
+                return try overlay.proof(from: try await session.answers(to: overlay))
             }
             return (server, answers)
         }
@@ -164,7 +174,7 @@ package struct DrillRun: Sendable {
 
     private func recoveryPoint(of server: RestoredServer, at declared: Timestamp) -> RecoveryPoint? {
         RecoveryPoint(
-            dumps: server.databases.map {
+            dumps: server.records.map {
                 .init(
                     database: $0.name, at: $0.snapshot.clock, lsn: $0.snapshot.lsn, timeline: $0.snapshot.timeline)
             },
@@ -175,11 +185,11 @@ package struct DrillRun: Sendable {
     static let serverSettings = ["max_wal_size": "4GB", "autovacuum": "off", "fsync": "on"]
 
     /// What isolates the server wins over the policy.
-    private func scratchOptions(_ isolation: DrillIsolation) -> ScratchServer.Options {
+    private func scratchOptions(_ overlay: CloneOverlay) -> ScratchServer.Options {
         var options = ScratchServer.Options()
         options.configuration = Self.serverSettings
         options.configuration.merge(policy.target.overrides) { _, given in given }
-        options.configuration.merge(isolation.configuration) { _, isolating in isolating }
+        options.configuration.merge(overlay.configuration) { _, isolating in isolating }
         return options
     }
 
@@ -214,13 +224,14 @@ package struct DrillRun: Sendable {
         }
         return RestoredServer(
             repository: repository, connection: server.settings, manifest: prepared.manifest,
-            artefacts: prepared.artefacts, databases: prepared.databases, environment: environment)
+            artefacts: prepared.artefacts, databases: prepared.databases.map(\.name), records: prepared.databases,
+            environment: environment)
     }
 
     /// Gating checks first: recovery ends with the last of them.
     ///
     /// Advisory ones follow.
-    private func check(
+    func check(
         _ server: RestoredServer, journal: inout DrillJournal, observation: inout DrillObservation
     ) async throws {
         let secrets = settings.secrets
@@ -239,7 +250,7 @@ package struct DrillRun: Sendable {
     }
 
     private func cleanUp(
-        _ server: ScratchServer?, directory: String, journal: inout DrillJournal
+        _ server: DrillServer?, directory: String, journal: inout DrillJournal
     ) async -> DrillCleanup {
         let start = journal.elapsed
         var problems: [String] = []
@@ -249,15 +260,15 @@ package struct DrillRun: Sendable {
             problems.append(RunLog.describe(error).message)
         }
         if HostFacts.exists(directory) { problems.append("the directory \(directory) is still there") }
-        if let server, HostFacts.exists("/proc/\(server.processIdentifier)/stat") {
-            problems.append("the server process \(server.processIdentifier) is still there")
+        if let process = server?.processIdentifier, HostFacts.exists("/proc/\(process)/stat") {
+            problems.append("the server process \(process) is still there")
         }
         journal.cleanedUp(since: start)
         return DrillCleanup(
             isDone: problems.isEmpty,
             proof: problems.isEmpty
                 ? [
-                    "process \(server.map { "\($0.processIdentifier)" } ?? "never started") is gone",
+                    server?.processIdentifier.map { "process \($0) is gone" } ?? "no server was started",
                     "\(directory) is absent",
                 ]
                 : problems)

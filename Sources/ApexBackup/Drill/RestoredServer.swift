@@ -7,29 +7,39 @@ struct RestoredServer: Sendable {
     let connection: ConnectionSettings
     let manifest: BackupManifest
     let artefacts: [Artefact]
-    /// The databases that were restored, each under its own name.
-    let databases: [DatabaseRecord]
+    /// The names of the databases that were restored.
+    let databases: [String]
+    /// What a manifest of dumps says of them.
+    var records: [DatabaseRecord] = []
+    /// How the WAL behind a physical backup was replayed.
+    var recovery: DrillRecovery?
     let environment: BackupEnvironment
 
     /// The database a check is asked of: the one it names, else the only one that was restored beside `postgres`.
-    func database(for check: DrillCheck) throws(CheckImpossible) -> DatabaseRecord {
-        let names = databases.map { "'\($0.name)'" }.joined(separator: ", ")
+    func database(for check: DrillCheck) throws(CheckImpossible) -> String {
+        let names = databases.map { "'\($0)'" }.joined(separator: ", ")
         if let name = check.database {
-            guard let found = databases.first(where: { $0.name == name }) else {
-                // A policy that leaves it out of the restore is refused when it is read.
+            // A policy that leaves it out of the restore is refused when it is read.
+            guard databases.contains(name) else {
                 throw CheckImpossible(missing: "the backup holds no database '\(name)'; it holds \(names)")
             }
-            return found
+            return name
         }
-        let own = databases.filter { $0.name != "postgres" }
+        let own = databases.filter { $0 != "postgres" }
         if own.count == 1 { return own[0] }
         if databases.count == 1 { return databases[0] }
         throw CheckImpossible("the check names no database, and several were restored: \(names)")
     }
 
     /// The databases that a check covers when it names none.
-    func databases(for check: DrillCheck) throws(CheckImpossible) -> [DatabaseRecord] {
+    func databases(for check: DrillCheck) throws(CheckImpossible) -> [String] {
         check.database == nil ? databases : [try database(for: check)]
+    }
+
+    /// What the manifest says of those databases.
+    func records(for check: DrillCheck) throws(CheckImpossible) -> [DatabaseRecord] {
+        let names = try databases(for: check)
+        return records.filter { names.contains($0.name) }
     }
 
     /// The URL of the restored server for applications and commands; its socket asks no password.

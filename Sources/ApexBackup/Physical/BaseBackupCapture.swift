@@ -79,6 +79,8 @@ struct BaseBackupCapture: Sendable {
             group.addTask {
                 var starting = starts.makeAsyncIterator()
                 guard let start = await starting.next() else { return .wal(latestRecord: nil) }
+                // From now on, so that the WAL of the backup holds one whenever it ends.
+                async let _: Void = writeHeartbeats()
                 let capture = WALCapture(
                     session: wal, slot: slot, archive: archive, size: source.segmentSize,
                     clocks: repository.environment.clocks)
@@ -124,12 +126,29 @@ struct BaseBackupCapture: Sendable {
                 group.cancelAll()
             }
         }
+        // Who was asked to stop fails because of that, whatever failed then.
+        try Task.checkCancellation()
         if let failure { throw failure }
         guard let (end, received) = received, let tables, tables.serverManifest.contentBytes > 0 else {
             throw BaseBackupReceiver.incomplete("its manifest is missing")
         }
         return CapturedBaseBackup(
             received: received, end: end, packs: packs, tables: tables, latestRecord: latestRecord)
+    }
+
+    /// Writes heartbeats until cancelled.
+    private func writeHeartbeats() async {
+        guard !source.facts.inRecovery else { return }
+        let heartbeat = WALHeartbeat(repository: repository, connection: source.connection)
+        repeat { await heartbeat.runBeside() } while await isTime(after: .seconds(30))
+    }
+
+    /// Whether the time passed, and nobody asked to stop.
+    private func isTime(after pause: Duration) async -> Bool {
+        do {
+            try await repository.environment.clocks.sleep(pause)
+            return true
+        } catch { return false }
     }
 
     private func receive(

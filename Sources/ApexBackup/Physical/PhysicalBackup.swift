@@ -35,8 +35,10 @@ package struct PhysicalBackup: Sendable {
     }
 
     /// Takes the backup and commits it; anything that fails leaves no backup and a run record that says why.
+    ///
+    /// Afterwards it brings the index of the WAL up to date.
     package func run() async throws -> BackupManifest {
-        try await RunLog(repository: repository).recorded(
+        let manifest = try await RunLog(repository: repository).recorded(
             .backup, kind: .physical, settings: "\(request)"
         ) { run in
             let connection = try connection()
@@ -46,6 +48,8 @@ package struct PhysicalBackup: Sendable {
                 try await take(run, of: connection, under: lease, level: level, workers: workers)
             }
         }
+        WALIndexing(repository: repository).runAfterwards()
+        return manifest
     }
 
     /// Refuses to commit without the WAL that makes the files consistent: it was stored, but others remove WAL too.

@@ -15,6 +15,8 @@ package struct PhysicalRestore: Sendable {
         package var timeline: UInt32?
         /// Whether the nearest moment that can be reached will do.
         package var acceptsNearest = false
+        /// Whether a data directory of the same cluster may be there, of which what is right stays.
+        package var rewritesExisting = false
         /// Where tablespaces are put.
         package var tablespaces = TablespacePlaces()
         /// What the server does at its target.
@@ -48,6 +50,8 @@ package struct PhysicalRestore: Sendable {
         let record: PhysicalRecord
         let recovery: RecoveryPlan
         let tablespaces: [UInt32: String]
+        /// What is there already and is rewritten.
+        let rewriting: Rewriting?
         /// The last segment, if only its beginning is stored.
         let pieces: WALGet.Pieces?
         /// What the WAL that is recovered changes of the settings that a standby must match.
@@ -67,46 +71,69 @@ package struct PhysicalRestore: Sendable {
         try PhysicalRestorePlanning(repository: repository, request: request).prepare()
     }
 
+    /// What a restore has done.
+    package struct Result: Sendable, Codable, Hashable {
+        package var plan: PhysicalRestorePlan
+        /// The bytes of files that were written.
+        package var writtenBytes: Int64
+        /// The bytes of files that were there and right.
+        package var keptBytes: Int64
+    }
+
     /// Carries the plan out as a recorded run.
-    package func run(_ prepared: Prepared) async throws {
+    @discardableResult
+    package func run(_ prepared: Prepared) async throws -> Result {
         try await RunLog(repository: repository).recorded(
             .restore, kind: .physical, settings: "\(request)", duty: .bestEffort
         ) { run in
             do {
-                let tree = try RestoredTree(request.directory, tablespaces: prepared.tablespaces)
-                let control: DataPath
+                let tree =
+                    if let rewriting = prepared.rewriting { try await rewriting.begin() } else {
+                        try RestoredTree(request.directory, tablespaces: prepared.tablespaces)
+                    }
+                let tally: FileRestore.Tally
                 do {
-                    control = try await restoreBackup(prepared, into: tree)
+                    tally = try await restoreBackup(prepared, into: tree)
                 } catch {
                     let known = RunLog.describe(error)
                     repository.recordDamage(known, of: prepared.manifest.id, foundBy: run)
                     throw known
                 }
                 // What is wrong with later WAL is not the backup's.
-                try finish(prepared, tree, control)
+                try finish(prepared, tree)
+                return Result(plan: prepared.plan, writtenBytes: tally.written, keptBytes: tally.kept)
             } catch {
-                throw RunLog.describe(error).leaving(
+                throw told(RunLog.describe(error), of: prepared).leaving(
                     "The directory '\(request.directory)' is not complete, and no server starts on it; the backup was "
                         + "not touched.")
             }
         }
     }
 
-    /// Writes all that the backup itself consists of; returns the path of the control file.
-    private func restoreBackup(_ prepared: Prepared, into tree: RestoredTree) async throws -> DataPath {
+    /// The error as it is said of the place that is written to: the repository is only read.
+    private func told(_ error: BackupError, of prepared: Prepared) -> BackupError {
+        guard error.code == .repositoryFull else { return error }
+        return BackupError(
+            .targetFull, error.message, reason: error.reason,
+            remedy: prepared.rewriting == nil
+                ? "Empty the directory, make room there, and restore again."
+                : "Make room there, and run the same command again: what is right already stays.")
+    }
+
+    /// Writes all that the backup itself consists of.
+    private func restoreBackup(_ prepared: Prepared, into tree: RestoredTree) async throws -> FileRestore.Tally {
         let files = FileRestore(
             manifest: prepared.manifest, repository: repository, tree: tree,
             workers: request.jobs ?? min(4, HostFacts.processorCount))
-        let control = try await files.run()
-        try tree.link()
+        let tally = try await files.run()
         try RestoredSettings(
             prepared: prepared, repository: repository, directory: tree.main, request: request
         ).write()
         if request.archive == nil { try stage(prepared.record.neededSegments, of: prepared, in: tree.main) }
-        return control
+        return tally
     }
 
-    private func finish(_ prepared: Prepared, _ tree: RestoredTree, _ control: DataPath) throws(BackupError) {
+    private func finish(_ prepared: Prepared, _ tree: RestoredTree) throws(BackupError) {
         if request.archive == nil {
             let staged = Set(prepared.record.neededSegments)
             try stage(
@@ -114,9 +141,9 @@ package struct PhysicalRestore: Sendable {
                 in: tree.main)
         }
         try tree.synchronize()
+        if tree.isRewritten { try tree.main.removeFile(ExistingCluster.aside) }
         // Without it no server starts: only now, when all else is durable, does it get its name.
-        try tree.main.rename(control, to: "pg_control")
-        try tree.main.synchronize()
+        try tree.main.rename(FileRestore.control, to: "pg_control")
     }
 
     /// Puts segments beside the data, and the histories of timelines.

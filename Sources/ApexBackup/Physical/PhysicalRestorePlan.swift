@@ -7,6 +7,8 @@ package struct PhysicalRestorePlan: Sendable, Codable, Hashable {
     package var directory: String
     /// The directories of tablespaces, by their numbers.
     package var tablespaces: [String: String]
+    /// What is there already, of a restore over the same cluster.
+    package var rewrite: RewriteForecast?
     /// The moment that was asked for, as it is given to `--to`.
     package var moment: String
     /// What the server is told, in the same form.

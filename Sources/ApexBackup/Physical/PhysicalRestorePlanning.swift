@@ -19,13 +19,23 @@ struct PhysicalRestorePlanning {
         let recovery = try plan(along: archive, record, beginningWith: first, of: try catalogue.entries())
         let entry = try catalogue.entry(recovery.plan.backup.id) ?? first
         let chosen = try physical(entry)
+        let existing = request.rewritesExisting ? try ExistingCluster(at: request.directory, of: chosen.manifest) : nil
         let tablespaces = try request.tablespaces.directories(
-            for: chosen.record.tablespaces, besides: request.directory)
-        let space = try space(for: chosen, recovery.plan, isDivided: !tablespaces.isEmpty)
+            for: chosen.record.tablespaces, besides: request.directory,
+            links: try links(of: chosen.record.tablespaces, in: existing))
+        let created = try CreatedTablespaces(in: recovery.plan, recovery.index).warnings(asPrimary: request.asPrimary)
+        var rewriting: Rewriting?
+        if let existing {
+            rewriting = try Rewriting(existing, of: chosen.manifest, in: repository, tablespaces: tablespaces)
+        }
+        let space = try space(
+            for: chosen, recovery.plan, isDivided: !tablespaces.isEmpty,
+            reusing: rewriting?.forecast.existingBytes ?? 0)
         let plan = PhysicalRestorePlan(
             backup: entry.id, directory: request.directory,
             tablespaces: Dictionary(
                 tablespaces.map { ("\($0.key)", $0.value) }, uniquingKeysWith: { first, _ in first }),
+            rewrite: rewriting?.forecast,
             moment: RecoveryText.moment(request.moment ?? .latest),
             target: RecoveryText.target(recovery.plan), timeline: recovery.plan.timeline,
             serverVersion: chosen.manifest.server.version, files: chosen.record.files,
@@ -36,10 +46,10 @@ struct PhysicalRestorePlanning {
             isStaged: request.archive == nil,
             consistentAt: chosen.record.stop, end: RecoveryText.end(recovery.plan.end),
             lost: RecoveryText.loss(recovery.plan.lost), reasons: recovery.plan.reasons.compactMap(RecoveryText.reason),
-            warnings: warnings(entry, chosen.record) + recovery.warnings)
+            warnings: warnings(entry, chosen.record) + recovery.warnings + created + (try walWarnings(existing)))
         return PhysicalRestore.Prepared(
             plan: plan, manifest: chosen.manifest, record: chosen.record, recovery: recovery.plan,
-            tablespaces: tablespaces, pieces: try pieces(of: recovery.plan, in: archive),
+            tablespaces: tablespaces, rewriting: rewriting, pieces: try pieces(of: recovery.plan, in: archive),
             parameterChanges: try recovery.index.parameterChanges(in: recovery.plan.segments))
     }
 
@@ -52,6 +62,25 @@ struct PhysicalRestorePlanning {
             remedy: "Name a server with --to postgresql://…, or a physical backup.", unchanged: Self.nothing)
     }
 
+    /// Where the links of a directory that is rewritten lead.
+    private func links(
+        of tablespaces: [PhysicalRecord.Tablespace], in existing: ExistingCluster?
+    ) throws(BackupError) -> [UInt32: String] {
+        var links: [UInt32: String] = [:]
+        guard let existing else { return links }
+        for tablespace in tablespaces where !tablespace.isInPlace {
+            links[tablespace.oid] = try existing.directory.target(ofLink: RestoredTree.link(to: tablespace.oid))
+        }
+        return links
+    }
+
+    private func walWarnings(_ existing: ExistingCluster?) throws(BackupError) -> [String] {
+        guard let target = try existing?.directory.target(ofLink: DataPath("pg_wal")) else { return [] }
+        return [
+            "pg_wal, now a link to '\(target)', becomes a directory; what is behind the link stays as it is"
+        ]
+    }
+
     private func pieces(
         of plan: RecoveryPlan, in archive: WALArchive
     ) throws(BackupError) -> WALGet.Pieces? {
@@ -62,7 +91,26 @@ struct PhysicalRestorePlanning {
     private struct Recovery {
         var plan: RecoveryPlan
         var index: ArchiveIndex
+        var windows: [RestorableWindow]
         var warnings: [String]
+    }
+
+    /// The moments between which every one can be reached that the newest WAL is behind, the end of the WAL included.
+    ///
+    /// - Throws: what is thrown for a plan to the end of the WAL: a hole behind the newest backup, for one.
+    func window() throws(BackupError) -> (start: Timestamp, end: Timestamp) {
+        try repository.requireRegistration()
+        let catalogue = Catalogue(repository)
+        let first = try catalogue.backup(named: request.backup, kind: .physical)
+        let (manifest, record) = try physical(first)
+        let archive = try WALArchive(repository, systemIdentifier: manifest.systemIdentifier)
+        let recovery = try plan(along: archive, record, beginningWith: first, of: try catalogue.entries())
+        let (plan, end) = (recovery.plan, recovery.plan.end.mark)
+        let window = recovery.windows.last {
+            request.backup == "latest" && $0.timeline == plan.timeline && $0.start.lsn <= end.lsn && end.lsn <= $0.end
+        }
+        let start = window?.start.time ?? plan.backup.stoppedAt
+        return (start, max(end.time ?? start, start))
     }
 
     private func plan(
@@ -77,19 +125,34 @@ struct PhysicalRestorePlanning {
         }
         let system = first.manifest?.systemIdentifier
         let backups = entries.compactMap { $0.manifest?.systemIdentifier == system ? RecoveryCandidate($0) : nil }
-        let coverage = try archive.coverage(size: size)
+        var survey = try ArchiveSurvey(archive, size: size)
         let histories = try archive.histories().values.sorted { $0.timeline < $1.timeline }
-        let index = ArchiveIndex(archive, histories: histories)
+        let index = ArchiveIndex(survey.rollUps, histories: histories)
         let production = Set(backups.map(\.timeline))
-        let planner = RecoveryPlanner(
-            backups: backups, coverage: coverage, histories: histories, production: production, index: index)
-        let plan = try planner.plan(
-            RecoveryRequest(
-                request.moment ?? .latest, isInclusive: request.isInclusive, timeline: request.timeline,
-                backup: request.backup == "latest" ? nil : first.id,
-                otherwise: request.acceptsNearest ? .nearest : .refuse))
-        return Recovery(
-            plan: plan, index: index, warnings: notFollowed(coverage, histories, production, plan))
+        let wanted = RecoveryRequest(
+            request.moment ?? .latest, isInclusive: request.isInclusive, timeline: request.timeline,
+            backup: request.backup == "latest" ? nil : first.id,
+            otherwise: request.acceptsNearest ? .nearest : .refuse)
+        while true {
+            let planner = RecoveryPlanner(
+                backups: backups, coverage: survey.allSegments, histories: histories, production: production,
+                index: index)
+            let plan: RecoveryPlan
+            do throws(BackupError) {
+                plan = try planner.plan(wanted)
+            } catch {
+                // A refusal names a hole, or what can be reached: that is looked for everywhere.
+                guard try survey.listAll() else { throw error }
+                continue
+            }
+            // What the index says is a claim: each segment that is needed must be seen, too.
+            if try survey.list(plan.segments) { continue }
+            if plan.isNearest, try survey.listAll() { continue }
+            return Recovery(
+                plan: plan, index: index,
+                windows: restorableWindows(backups, coverage: survey.allSegments, histories: histories),
+                warnings: notFollowed(survey.allSegments, histories, production, plan))
+        }
     }
 
     /// Timelines that go on from the one that is followed, and on which no backup was taken.
@@ -111,12 +174,12 @@ struct PhysicalRestorePlanning {
     /// What is free where the restore goes, which must be enough.
     private func space(
         for chosen: (manifest: BackupManifest, record: PhysicalRecord), _ plan: RecoveryPlan,
-        isDivided: Bool
+        isDivided: Bool, reusing existing: Int64
     ) throws(BackupError) -> Int64 {
         let free = try DataDirectory.freeBytes(around: request.directory)
         let staged = request.archive == nil ? Int64(clamping: plan.segmentCount) : 0
         let (wal, isTooMuch) = staged.multipliedReportingOverflow(by: chosen.record.walSegmentBytes)
-        let needed = chosen.manifest.totals.contentBytes &+ wal
+        let needed = max(0, chosen.manifest.totals.contentBytes - existing) &+ wal
         // How much of it goes into which tablespace the manifest does not say.
         guard isDivided || (!isTooMuch && needed < free) else {
             throw BackupError(
@@ -154,4 +217,9 @@ extension RecoveryCandidate {
 extension RecoveryPlan {
     /// How many segments recovery reads.
     var segmentCount: UInt64 { segments.reduce(0) { $0 + $1.count } }
+
+    /// Whether it leads to another moment than was asked for.
+    fileprivate var isNearest: Bool {
+        reasons.contains { if case .nearest = $0 { true } else { false } }
+    }
 }

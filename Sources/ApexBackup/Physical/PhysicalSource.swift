@@ -9,6 +9,8 @@ struct PhysicalSource: Sendable {
     /// The quoted name of the role that is connected.
     let role: String
     let databases: Int
+    /// A role that may do everything: whoever starts a restored copy connects as it.
+    let superuser: String?
     let warnings: [String]
     /// The configuration files that are not below the data directory, and could be read.
     let configuration: [ConfigurationFile]
@@ -55,7 +57,8 @@ struct PhysicalSource: Sendable {
             }
             return PhysicalSource(
                 connection: connection, facts: facts, segmentSize: segmentSize, role: role,
-                databases: Int(try value("databases")) ?? 0, warnings: warnings, configuration: files,
+                databases: Int(try value("databases")) ?? 0, superuser: row.value(0, "superuser"), warnings: warnings,
+                configuration: files,
                 configurationMissing: missing)
         }
     }
@@ -99,6 +102,7 @@ struct PhysicalSource: Sendable {
             pg_catalog.current_setting('max_wal_senders') AS max_wal_senders,
             (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders_used,
             (SELECT count(*) FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate) AS databases,
+            (SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1) AS superuser,
             (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS may_replicate
         """
 

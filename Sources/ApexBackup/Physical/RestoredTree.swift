@@ -4,9 +4,14 @@ import BackupStorage
 /// Where the files of a cluster go: its data directory, and a directory for each tablespace.
 struct RestoredTree: Sendable {
     let main: DataDirectory
-    private let tablespaces: [UInt32: DataDirectory]
+    let tablespaces: [UInt32: DataDirectory]
+    /// Whether files may be there already, and what is right in them stays.
+    let isRewritten: Bool
 
-    /// Makes the directories, which are empty then; `places` has the one of each tablespace.
+    /// Makes the directories, which are empty then, and the links by which a server finds its tablespaces; `places` has
+    /// the directory of each.
+    ///
+    /// Without a `tablespace_map` in the data directory PostgreSQL takes the links as they are.
     init(_ directory: String, tablespaces places: [UInt32: String]) throws(BackupError) {
         main = try DataDirectory(making: directory)
         var tablespaces: [UInt32: DataDirectory] = [:]
@@ -14,50 +19,78 @@ struct RestoredTree: Sendable {
             tablespaces[oid] = try DataDirectory(making: place)
         }
         self.tablespaces = tablespaces
+        isRewritten = false
+        try link()
     }
 
-    /// The directory that a path of the backup is in, and its path there; `nil` for a tablespace's own directory.
-    private func place(_ path: DataPath) -> (directory: DataDirectory, path: DataPath)? {
-        let parts = path.components
-        guard parts.count >= 2, parts[0] == Array(Self.folder.utf8),
-            let oid = UInt32(String(decoding: parts[1], as: UTF8.self)), let directory = tablespaces[oid]
-        else { return (main, path) }
-        let rest = DataPath(bytes: Array(parts.dropFirst(2).joined(separator: [UInt8(ascii: "/")])))
-        return rest.map { (directory, $0) }
+    /// A tree that is there already, with the links made that are missing.
+    init(rewriting main: DataDirectory, tablespaces: [UInt32: DataDirectory]) throws(BackupError) {
+        self.main = main
+        self.tablespaces = tablespaces
+        isRewritten = true
+        try link()
     }
+
+    private func link() throws(BackupError) {
+        for (oid, directory) in tablespaces { try main.makeLink(Self.link(to: oid), to: directory.path) }
+    }
+
+    /// The path of the link that leads to a tablespace.
+    static func link(to tablespace: UInt32) -> DataPath { DataPath("\(folder)/\(tablespace)") }
 
     private static let folder = "pg_tblspc"
 
-    func makeDirectory(_ path: DataPath, mode: UInt32) throws(BackupError) {
-        guard let (directory, path) = place(path) else { return }
-        try directory.makeDirectory(path, mode: mode)
-    }
-
-    func makeFile(_ path: DataPath, size: Int64, mode: UInt32) throws(BackupError) {
-        guard let (directory, path) = place(path) else { return }
-        try directory.makeFile(path, size: size, mode: mode)
-    }
-
-    func write(
-        _ path: DataPath, _ body: (borrowing RestoredFile) throws(BackupError) -> Void
-    ) throws(BackupError) {
-        guard let (directory, path) = place(path) else { return }
-        try directory.write(path, body)
-    }
-
-    /// Makes the links by which a server finds its tablespaces.
+    /// The tablespace that a path of the backup is in, and its path there; `nil` for a tablespace's own directory.
     ///
-    /// Without a `tablespace_map` in the data directory PostgreSQL takes the links as they are.
-    func link() throws(BackupError) {
-        for (oid, directory) in tablespaces {
-            try main.makeLink(DataPath("\(Self.folder)/\(oid)"), to: directory.path)
+    /// The tablespace is `nil` for what is in the data directory itself.
+    func place(_ path: DataPath) -> (tablespace: UInt32?, path: DataPath)? {
+        let prefix = Array("\(Self.folder)/".utf8)
+        guard !tablespaces.isEmpty, path.bytes.starts(with: prefix) else { return (nil, path) }
+        let rest = path.bytes[prefix.count...]
+        let slash = rest.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
+        guard let oid = UInt32(String(decoding: rest[..<slash], as: UTF8.self)), tablespaces[oid] != nil else {
+            return (nil, path)
         }
+        return DataPath(bytes: Array(rest[slash...].dropFirst())).map { (oid, $0) }
     }
 
     /// Returns when everything is on stable storage.
     func synchronize() throws(BackupError) {
         try main.synchronize()
         for directory in tablespaces.values { try directory.synchronize() }
+    }
+}
+
+/// Makes and opens the files of a tree, for one thread.
+final class RestoredTreeFiles {
+    private let tree: RestoredTree
+    private let main: DataDirectoryFiles
+    private let tablespaces: [UInt32: DataDirectoryFiles]
+
+    init(_ tree: RestoredTree) {
+        self.tree = tree
+        main = DataDirectoryFiles(tree.main)
+        tablespaces = tree.tablespaces.mapValues(DataDirectoryFiles.init)
+    }
+
+    func makeDirectory(_ path: DataPath, mode: UInt32) throws(BackupError) {
+        guard let (files, path) = place(path) else { return }
+        try files.makeDirectory(path, mode: mode)
+    }
+
+    /// Makes a file that is not there yet; in a tree that is rewritten, opens the one that is.
+    func open(_ path: DataPath, mode: UInt32, isBegun: Bool = false) throws(BackupError) -> RestoredFile {
+        guard let (files, path) = place(path) else {
+            throw BackupError(
+                .objectDamaged, "The backup has the file '\(path)', which is where a tablespace is.",
+                remedy: "Use another backup ('apex-backup list').")
+        }
+        return tree.isRewritten || isBegun ? try files.open(path, mode: mode) : try files.make(path, mode: mode)
+    }
+
+    private func place(_ path: DataPath) -> (files: DataDirectoryFiles, path: DataPath)? {
+        guard let place = tree.place(path) else { return nil }
+        return (place.tablespace.flatMap { tablespaces[$0] } ?? main, place.path)
     }
 }
 
@@ -73,8 +106,10 @@ package struct TablespacePlaces: Sendable, Hashable {
     /// A directory for each tablespace of a backup.
     ///
     /// None is ever put by itself where it was: the source may still be there.
+    ///
+    /// `links` has where tablespaces are now, of a directory that is rewritten.
     func directories(
-        for tablespaces: [PhysicalRecord.Tablespace], besides directory: String
+        for tablespaces: [PhysicalRecord.Tablespace], besides directory: String, links: [UInt32: String] = [:]
     ) throws(BackupError) -> [UInt32: String] {
         var places: [UInt32: String] = [:]
         var missing: [PhysicalRecord.Tablespace] = []
@@ -95,7 +130,7 @@ package struct TablespacePlaces: Sendable, Hashable {
                 .targetUnsuitable, "It is not known where to put the tablespaces of the backup.",
                 reason: Self.list(missing),
                 remedy: "Add --tablespaces-into /DIRECTORY for all of them, or for each "
-                    + missing.map { "--tablespace \($0.oid)=/DIRECTORY" }.joined(separator: " "),
+                    + missing.map { "--tablespace \($0.oid)=\(links[$0.oid] ?? "/DIRECTORY")" }.joined(separator: " "),
                 unchanged: "Nothing was restored.")
         }
         if Set(places.values).count < places.count || places.values.contains(directory) {

@@ -10,7 +10,7 @@ enum DrillCheckReader {
         case .rows: YAMLKeys(["tables", "database"], later: ["table": "Write tables: [NAME]."])
         case .sql: YAMLKeys(["sql", "database"])
         case .structure, .extensions, .sequences: YAMLKeys(["database"])
-        case .roles: YAMLKeys([])
+        case .roles, .replay, .boundary: YAMLKeys([])
         case .amcheck:
             YAMLKeys(["heapallindexed", "database"], later: ["sample": "Leave it out; every index is checked."])
         case .http: YAMLKeys(["url"], later: ["prove": "Leave it out."])
@@ -18,22 +18,31 @@ enum DrillCheckReader {
         }
     }
 
-    /// The check in `value`; `restored` are the databases that the drill restores, `nil` for all of the backup.
-    static func read(_ value: YAMLValue, restored: [String]?) throws(BackupError) -> DrillCheck {
+    /// The check in `value`, of a drill that restores what `source` says.
+    static func read(_ value: YAMLValue, of source: DrillPolicy.Source) throws(BackupError) -> DrillCheck {
         let mapping = try value.mapping(
             YAMLKeys(checkKeys, later: later(in: value)))
         let typeValue = try mapping.required("type")
         let kind = try typeValue.choice(
             DrillCheck.Kind.self,
             later: [
-                "rows_vs_manifest", "invariant", "checksum", "pg_checksums", "heartbeat", "sentinel_pair",
-                "replay_complete", "redis", "objects", "canary",
+                "rows_vs_manifest", "invariant", "checksum", "pg_checksums", "heartbeat", "sentinel_pair", "redis",
+                "objects", "canary",
             ])
+        guard kind.backupKinds.contains(source.kind) else {
+            throw typeValue.error(
+                "a \(kind.rawValue) check can not be asked of a \(source.kind.rawValue) backup",
+                remedy: source.kind == .physical
+                    ? "Write an sql check: a physical backup does not say what its tables hold."
+                    : "Leave it out; a logical backup has one recovery point.")
+        }
         let parameters = try mapping.mappingIfPresent("with", Self.parameters(of: kind))
         var check = DrillCheck(
             id: try identifier(mapping.required("id")), try question(kind, mapping, parameters, at: value),
             isGating: try mapping["gating"]?.boolean(),
-            database: try parameters?["database"].map { value throws(BackupError) in try database(value, restored) })
+            database: try parameters?["database"].map { value throws(BackupError) in
+                try database(value, source.databases)
+            })
         if let timeout = mapping["timeout"] { check.timeout = try timeout.duration() }
         return check
     }
@@ -93,6 +102,11 @@ enum DrillCheckReader {
         case .sequences:
             try refuseOtherThanManifest(check)
             return .sequences
+        case .replay, .boundary:
+            if let expect = check["expect"] {
+                throw expect.error("a \(kind.rawValue) check has no 'expect'", remedy: "Leave it out.")
+            }
+            return kind == .replay ? .replay : .boundary
         case .amcheck:
             if let expect = check["expect"] {
                 throw expect.error("an amcheck has no 'expect'", remedy: "Leave it out; a sound index has no errors.")

@@ -26,10 +26,10 @@ package enum DrillPolicyFile {
         let source = try root["source"].map { value throws(BackupError) in try self.source(value) } ?? .init()
         var policy = DrillPolicy(
             metadata: try metadata(root.required("metadata")), objectives: try objectives(root.required("objectives")),
-            checks: try checks(root.required("checks"), restored: source.databases))
+            checks: try checks(root.required("checks"), of: source))
         policy.source = source
         if let scenario = root["scenario"] { policy.scenario = try self.scenario(scenario) }
-        if let target = root["target"] { policy.target = try self.target(target) }
+        if let target = root["target"] { policy.target = try self.target(target, of: source.kind) }
         if let cleanup = try root.mappingIfPresent("cleanup", cleanupKeys) {
             try cleanup["strategy"]?.word("always", later: ["on_success", "hold_on_failure"])
         }
@@ -97,14 +97,21 @@ package enum DrillPolicyFile {
     private static func source(_ value: YAMLValue) throws(BackupError) -> DrillPolicy.Source {
         let mapping = try value.mapping(
             YAMLKeys(
-                ["kind", "select", "databases"],
+                ["kind", "select", "databases", "target"],
                 later: [
-                    "system": "Leave it out; the backups are those of the repository and cluster of the backup policy.",
-                    "target": "Leave it out; a logical backup has one recovery point.",
+                    "system": "Leave it out; the backups are those of the repository and cluster of the backup policy."
                 ]))
         var source = DrillPolicy.Source()
-        try mapping["kind"]?.word("logical", later: ["physical", "any"])
-        if let databases = mapping["databases"] { source.databases = try databases.namesOrAll() }
+        if let kind = mapping["kind"] { source.kind = try kind.choice(BackupKind.self, later: ["any"]) }
+        if let databases = mapping["databases"] {
+            source.databases = try databases.namesOrAll()
+            guard source.kind == .logical || source.databases == nil else {
+                throw databases.error(
+                    "'\(databases.path)' can not name databases of a physical backup",
+                    remedy: "Leave it out; a physical backup is restored whole.")
+            }
+        }
+        if let target = mapping["target"] { try read(target, into: &source) }
         guard let select = mapping["select"] else { return source }
         let keys = YAMLKeys(
             ["method", "id"],
@@ -114,6 +121,50 @@ package enum DrillPolicyFile {
             ])
         source.selection = try selection(select.mapping(keys))
         return source
+    }
+
+    /// Reads what a physical backup is recovered to: one of `{latest: true}`, `{immediate: true}`, `{time: …}`, `{lsn: …}`,
+    /// `{name: …}` and `{random_within: 7d}`, the last perhaps with `seed`.
+    private static func read(_ value: YAMLValue, into source: inout DrillPolicy.Source) throws(BackupError) {
+        guard source.kind == .physical else {
+            throw value.error(
+                "'\(value.path)' is given, but a logical backup has one recovery point",
+                remedy: "Leave it out, or write kind: physical.")
+        }
+        let known = ["latest", "immediate", "time", "lsn", "name", "random_within"]
+        let mapping = try value.mapping(
+            YAMLKeys(
+                known + ["seed"],
+                later: ["ago": "Write random_within, or a time.", "at_declared": "Write latest: true."]))
+        let given = mapping.entries.filter { $0.key != "seed" }
+        guard let (key, wanted) = given.first, given.count == 1 else {
+            throw value.error(
+                "'\(value.path)' must have one target", remedy: "It may be \(known.joined(separator: ", ")).")
+        }
+        if let seed = mapping["seed"] {
+            guard key == "random_within" else {
+                throw seed.error("'\(seed.path)' is given, but the target is not random", remedy: "Leave it out.")
+            }
+            source.seed = UInt32(try seed.integer(in: 0...Int(UInt32.max)))
+        }
+        switch key {
+        case "latest", "immediate":
+            guard try wanted.boolean() else { throw wanted.error("'\(wanted.path)' can only be true") }
+            source.target = .moment(key == "latest" ? .latest : .immediate)
+        case "random_within":
+            source.target = .random(within: try wanted.scalar().text == "window" ? nil : try wanted.duration())
+        case "name": source.target = .moment(.restorePoint(try wanted.string()))
+        default: source.target = .moment(try moment(wanted, isTime: key == "time"))
+        }
+    }
+
+    private static func moment(_ value: YAMLValue, isTime: Bool) throws(BackupError) -> RestoreMoment {
+        let text = try value.scalar().text
+        if isTime, case .instant(let time) = TimeText.parse(text) { return .time(time) }
+        if !isTime, let lsn = LogSequenceNumber(parsing: text) { return .position(lsn) }
+        throw value.error(
+            "'\(value.path)' can not be '\(text)'",
+            remedy: isTime ? "Write a time with its offset: '2025-01-27T14:30:00Z'." : "Write a position: 0/3000148.")
     }
 
     private enum SelectionMethod: String, CaseIterable { case latest, oldest, id }
@@ -137,7 +188,9 @@ package enum DrillPolicyFile {
         return .id(id)
     }
 
-    private static func target(_ value: YAMLValue) throws(BackupError) -> DrillPolicy.Target {
+    private static func target(
+        _ value: YAMLValue, of kind: BackupKind
+    ) throws(BackupError) -> DrillPolicy.Target {
         let mapping = try value.mapping(
             YAMLKeys(
                 ["type", "pg_major", "dir", "overrides"],
@@ -154,12 +207,14 @@ package enum DrillPolicyFile {
             target.directory = path
         }
         for (name, setting) in try mapping["overrides"]?.freeMapping().entries ?? [] {
-            target.overrides[name] = try override(name, setting)
+            target.overrides[name] = try override(name, setting, of: kind)
         }
         return target
     }
 
-    private static func override(_ name: String, _ value: YAMLValue) throws(BackupError) -> String {
+    private static func override(
+        _ name: String, _ value: YAMLValue, of kind: BackupKind
+    ) throws(BackupError) -> String {
         let isName = name.utf8.allSatisfy { byte in
             (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || "_.".utf8.contains(byte)
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
@@ -168,7 +223,7 @@ package enum DrillPolicyFile {
             throw value.error("'\(name)' can not be the name of a setting", remedy: "Write it in lower case.")
         }
         let text = try value.scalar().text
-        switch DrillPolicy.Target.isolation(ofSetting: name) {
+        switch DrillPolicy.Target.isolation(ofSetting: name, origin: kind == .logical ? .initialised : .restored) {
         case .never:
             throw value.error(
                 "'\(name)' isolates the drill's server and can not be overridden", remedy: "Leave it out.")
@@ -179,10 +234,12 @@ package enum DrillPolicyFile {
         }
     }
 
-    private static func checks(_ value: YAMLValue, restored: [String]?) throws(BackupError) -> [DrillCheck] {
+    private static func checks(
+        _ value: YAMLValue, of source: DrillPolicy.Source
+    ) throws(BackupError) -> [DrillCheck] {
         var checks: [DrillCheck] = []
         for element in try value.list() {
-            let check = try DrillCheckReader.read(element, restored: restored)
+            let check = try DrillCheckReader.read(element, of: source)
             guard !checks.contains(where: { $0.id == check.id }) else {
                 throw element.error("a second check has the id '\(check.id)'", remedy: "Give each an id of its own.")
             }

@@ -122,6 +122,7 @@ package struct RepositoryPrune: Sendable {
             }
         }
         try applyWAL(to: &result)
+        WALIndexing(repository: repository).runAfterwards()
         try tidyUp()
         for id in plan.oldRuns { try removeRecord(id) }
         let layout = repository.layout

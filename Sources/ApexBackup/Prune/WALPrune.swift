@@ -8,6 +8,17 @@ package struct WALPrune: Sendable {
         package var systemIdentifier: String
         package var retention: WALRetentionPlan
         package var segmentSize: WALSegmentSize
+
+        /// Whether anything of a log folder may go.
+        fileprivate func mayRemove(from log: WALLogName) -> Bool {
+            guard let anchor = retention.anchor, let segments = log.segments(segmentSize) else { return false }
+            return log.timeline <= anchor.timeline && segments.numbers.lowerBound < retention.floor
+        }
+
+        /// Whether every segment of a log folder goes.
+        fileprivate func removesAll(of log: WALLogName) -> Bool {
+            log.segments(segmentSize)?.names.allSatisfy { retention.removes($0) } ?? false
+        }
     }
 
     let repository: Repository
@@ -31,7 +42,7 @@ package struct WALPrune: Sendable {
             let retention = WALRetention(
                 kept: backups.filter { !expiring.contains($0.id) }.compactMap(WALRetention.Backup.init),
                 expiring: backups.filter { expiring.contains($0.id) }.compactMap(WALRetention.Backup.init),
-                running: running, coverage: try archive.coverage(size: size, withPieces: false),
+                running: running, coverage: try archive.coverage(size: size),
                 histories: try archive.histories().values.sorted { $0.timeline < $1.timeline }, window: window)
             // The clock was judged before any of this.
             plans.append(
@@ -71,8 +82,12 @@ package struct WALPrune: Sendable {
     }
 
     /// Removes the WAL that goes, oldest first; returns how many files, and their stored bytes.
+    ///
+    /// The roll-up of a folder goes before anything that it tells of, so that none ever tells of what is gone: also after
+    /// a crash. It is looked for again behind that, as one may just have been made.
     func apply(_ plan: Plan) throws(BackupError) -> (files: Int, bytes: Int64) {
-        guard let layout = repository.layout.incarnationObjects(plan.systemIdentifier) else { return (0, 0) }
+        let archive = try WALArchive(repository, systemIdentifier: plan.systemIdentifier)
+        let layout = archive.layout
         var files = 0
         var bytes: Int64 = 0
         func remove(_ keys: [ObjectKey]) throws(BackupError) {
@@ -80,19 +95,26 @@ package struct WALPrune: Sendable {
             try repository.storage.remove(keys)
             files += keys.count
         }
-        for timeline in Set(plan.retention.removed.map(\.timeline)).sorted() {
-            let folder = layout.wal.appending(timeline.eightHexDigits)
-            for log in try repository.storage.children(of: folder) {
-                try Task.checkNotCancelled()
-                let objects = folder.appending(log)
-                try remove(
-                    try repository.storage.children(of: objects).filter { name in
-                        guard name.hasSuffix(".zst") else { return false }
-                        let file = WALFileName(parsing: name.dropLast(4), segmentSize: plan.segmentSize)
-                        return file.map { plan.retention.removes($0) } ?? false
-                    }.map(objects.appending))
+        let rollUps = try WALRollUps(archive, size: plan.segmentSize)
+        let stored = try archive.logs()
+        for log in stored where plan.mayRemove(from: log) {
+            try Task.checkNotCancelled()
+            let folder = layout.log(log)
+            let files = try repository.storage.children(of: folder).map(folder.appending).compactMap { key in
+                layout.walFile(key, segmentSize: plan.segmentSize).map { (key: key, name: $0) }
             }
+            let going = files.filter { plan.retention.removes($0.name) }.map(\.key)
+            let segments = files.count { if case .segment = $0.name { true } else { false } }
+            // Also of what an earlier run removed that died.
+            if !going.isEmpty || segments < plan.segmentSize.segmentsPerLog {
+                try repository.storage.remove(layout.rollUp(of: log))
+            }
+            guard !going.isEmpty else { continue }
+            try remove(going)
+            try repository.storage.remove(layout.rollUp(of: log))
         }
+        let orphans = rollUps.logs.subtracting(stored).filter(plan.removesAll)
+        try repository.storage.remove(orphans.map(layout.rollUp))
         for name in try repository.storage.children(of: layout.pieces) {
             guard let segment = WALSegmentName(parsing: name, segmentSize: plan.segmentSize),
                 plan.retention.removes(segment)
@@ -100,6 +122,8 @@ package struct WALPrune: Sendable {
             let folder = layout.pieces.appending(name)
             try remove(try repository.storage.children(of: folder).map(folder.appending))
         }
+        let superfluous = try WALRollUps(archive, size: plan.segmentSize).superfluousSpans
+        try repository.storage.remove(superfluous.map(layout.span))
         return (files, bytes)
     }
 }

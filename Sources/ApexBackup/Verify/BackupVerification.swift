@@ -29,6 +29,15 @@ package struct BackupVerification: Sendable {
         private enum CodingKeys: String, CodingKey { case id, level, problems, objects, bytes, seconds }
     }
 
+    /// What a run found.
+    package struct Outcome: Sendable {
+        package var backups: [Report]
+        /// Of the index of the WAL, when all backups were verified.
+        package var indexes: [WALIndexVerification.Report] = []
+
+        package var succeeded: Bool { backups.allSatisfy(\.succeeded) && indexes.allSatisfy(\.succeeded) }
+    }
+
     let repository: Repository
     let level: Level
     /// A directory with PostgreSQL's programs, for `deep`.
@@ -40,8 +49,8 @@ package struct BackupVerification: Sendable {
         self.bin = bin
     }
 
-    /// Verifies the backup of that name, or all, as a recorded run.
-    package func run(_ name: String?) async throws -> [Report] {
+    /// Verifies the backup of that name, or all and the index of the WAL, as a recorded run.
+    package func run(_ name: String?) async throws -> Outcome {
         return try await RunLog(repository: repository).recorded(
             .verify, settings: level.rawValue, duty: .bestEffort, judge: Self.end
         ) { run in
@@ -56,12 +65,15 @@ package struct BackupVerification: Sendable {
                 default: continue
                 }
             }
-            return reports
+            guard name == nil else { return Outcome(backups: reports) }
+            return Outcome(
+                backups: reports, indexes: try WALIndexVerification(repository: repository, level: level).run(entries))
         }
     }
 
-    private static func end(of reports: [Report]) -> (RunEnd.Result, BackupError?) {
-        guard let problem = reports.lazy.compactMap(\.problems.first).first else { return (.succeeded, nil) }
+    private static func end(of outcome: Outcome) -> (RunEnd.Result, BackupError?) {
+        let problems = outcome.backups.flatMap(\.problems) + outcome.indexes.flatMap(\.problems)
+        guard let problem = problems.first else { return (.succeeded, nil) }
         return (.failed, problem)
     }
 

@@ -2,14 +2,17 @@ import BackupModel
 import BackupStorage
 import Synchronization
 
-/// What the archive says of its WAL, read as it is asked for: trailers of segments, and a few segments themselves.
+/// What the archive says of its WAL, read as it is asked for: roll-ups of log folders, trailers of the segments that have
+/// none, and a few segments themselves.
 struct ArchiveIndex: RecoveryIndex {
-    let archive: WALArchive
+    let rollUps: WALRollUps
     let histories: [TimelineHistory]
     private let known = Known()
 
-    init(_ archive: WALArchive, histories: [TimelineHistory]) {
-        self.archive = archive
+    private var archive: WALArchive { rollUps.archive }
+
+    init(_ rollUps: WALRollUps, histories: [TimelineHistory]) {
+        self.rollUps = rollUps
         self.histories = histories
     }
 
@@ -22,9 +25,21 @@ struct ArchiveIndex: RecoveryIndex {
     func overview(of segments: WALSegmentRange) throws(BackupError) -> WALOverview {
         if let overview = known.overviews.withLock({ $0[segments] }) { return overview }
         var overview = WALOverview()
-        for segment in segments.names { overview.add(try read(segment)) }
+        if let summary = try exact(segments) {
+            overview = summary.overview
+        } else {
+            for segment in segments.names { overview.add(try read(segment)) }
+        }
         known.overviews.withLock { $0[segments] = overview }
         return overview
+    }
+
+    /// What the roll-up of a folder says together, if these are all of its segments and nothing behind them counts.
+    private func exact(_ segments: WALSegmentRange) throws(BackupError) -> WALLogSummary? {
+        guard let log = segments.wholeLog, let summary = try rollUps.entry(of: log)?.summary, !summary.isOpen else {
+            return nil
+        }
+        return summary
     }
 
     func summary(of segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary {
@@ -34,18 +49,32 @@ struct ArchiveIndex: RecoveryIndex {
         return summary
     }
 
-    /// Reads what a segment's trailer says, and completes it by those behind it.
+    /// Reads what a segment's roll-up or trailer says, and completes it by those behind it.
     private func read(_ segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary {
-        guard var summary = try archive.summary(of: segment) else { throw WALArchive.missing(segment) }
+        guard var summary = try stored(segment) else { throw WALArchive.missing(segment) }
         var following: [WALSegmentSummary] = []
         var last = segment
         while summary.complete(with: following) == .needsMore, let next = try follower(of: last),
-            let after = try archive.summary(of: next)
+            let after = try stored(next)
         {
             following.append(after)
             last = next
         }
         return summary
+    }
+
+    /// What a stored segment's roll-up or trailer says.
+    ///
+    /// A trailer that cannot be believed is an obstacle on the way behind it, and none on the way before it.
+    private func stored(_ segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary? {
+        if let indexed = try rollUps.segment(segment) { return indexed.summary }
+        do throws(BackupError) {
+            return try archive.summary(of: segment)
+        } catch {
+            guard error.code == .objectDamaged else { throw error }
+            return WALSegmentSummary(
+                unknown: segment, of: "\(archive.systemIdentifier)", why: error.reason ?? error.message)
+        }
     }
 
     func firstTransactionEnd(
@@ -59,13 +88,32 @@ struct ArchiveIndex: RecoveryIndex {
         return search.found
     }
 
-    /// The greatest values of the settings that a standby must match, of all changes in these segments.
+    /// The changes, in these segments, of the settings that a standby must match; of a whole log folder the greatest
+    /// values together.
     func parameterChanges(in ranges: [WALSegmentRange]) throws(BackupError) -> [HotStandbyParameters] {
         var changes: [HotStandbyParameters] = []
-        for segment in ranges.lazy.flatMap(\.names) {
-            changes += try read(segment).parameterChanges.entries.map { HotStandbyParameters($0.parameters) }
+        for range in ranges.lazy.flatMap(\.byLog) {
+            if let summary = try exact(range) {
+                if let greatest = summary.greatestParameters { changes.append(greatest) }
+                continue
+            }
+            for segment in range.names {
+                changes += try read(segment).parameterChanges.entries.map { HotStandbyParameters($0.parameters) }
+            }
         }
         return changes
+    }
+
+    /// The tablespaces that the WAL makes in these segments, in directories of their own.
+    func tablespaceCreations(
+        in ranges: [WALSegmentRange]
+    ) throws(BackupError) -> [WALSegmentSummary.TablespaceCreation] {
+        var creations: [WALSegmentSummary.TablespaceCreation] = []
+        for range in ranges.lazy.flatMap(\.byLog) {
+            if let summary = try exact(range), summary.overview.tablespaceCreations == 0 { continue }
+            for segment in range.names { creations += try read(segment).tablespaceCreations.entries }
+        }
+        return creations.filter { !$0.location.isEmpty }
     }
 
     /// The stored segment that goes on where this one ends.
@@ -124,12 +172,13 @@ extension WALSegmentRange {
     }
 }
 
-extension HotStandbyParameters {
-    /// Those of a change in the WAL.
-    init(_ change: WALParameters) {
-        self.init(
-            maxConnections: change.maxConnections, maxWorkerProcesses: change.maxWorkerProcesses,
-            maxWALSenders: change.maxWALSenders, maxPreparedTransactions: change.maxPreparedTransactions,
-            maxLocksPerTransaction: change.maxLocksPerTransaction)
+extension WALSegmentRange {
+    /// The same segments, cut where a log folder ends.
+    fileprivate var byLog: [WALSegmentRange] {
+        logs.compactMap { log in
+            log.segments(size).map { folder in
+                WALSegmentRange(timeline: timeline, numbers: folder.numbers.clamped(to: numbers), size: size)
+            }
+        }
     }
 }

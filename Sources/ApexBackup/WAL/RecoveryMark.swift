@@ -64,7 +64,7 @@ package struct RecoveryMark: Sendable {
                 reason: "it lacks EXECUTE on pg_create_restore_point or pg_switch_wal",
                 remedy: need.statements.joined(separator: " "))
         }
-        _ = try await session.query(Self.heartbeat)
+        _ = try await session.writeHeartbeat()
         let point = try await session.query(
             """
             SELECT lsn, pg_catalog.pg_walfile_name(lsn - 1) AS segment,
@@ -80,12 +80,6 @@ package struct RecoveryMark: Sendable {
             name: name, lsn: lsn, timeline: timeline, at: Timestamp(microseconds: clock), segment: segment,
             isArchived: false)
     }
-
-    /// A transaction of its own that says when it was: what was committed before is in the WAL before it.
-    static let heartbeat = """
-        SELECT pg_catalog.pg_logical_emit_message(true, '\(WALSegmentSummary.heartbeatPrefix)',
-            pg_catalog.json_build_object('at', pg_catalog.clock_timestamp())::text)
-        """
 
     private func isArchived(_ mark: Result) async throws -> Bool {
         let incarnations = try repository.incarnations().map(\.systemIdentifier)

@@ -28,3 +28,16 @@ final class SegmentCheck: ByteSink {
         _ = try header.check(of: segment, length: count, expecting: systemIdentifier, ancestors: nil)
     }
 }
+
+extension WALArchive {
+    /// Reads a stored segment into `sink`, and proves that it is the one that its name says; returns `false` if it is
+    /// certainly not there whole.
+    ///
+    /// The bytes reach `sink` before they are proved.
+    func readChecked(_ segment: WALSegmentName, into sink: any ByteSink) throws(BackupError) -> Bool {
+        let check = SegmentCheck(segment, expecting: systemIdentifier, into: sink)
+        guard try read(.segment(segment), into: check) else { return false }
+        try check.finish()
+        return true
+    }
+}

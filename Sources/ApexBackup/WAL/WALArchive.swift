@@ -8,6 +8,9 @@ struct WALObjectRecord: Sendable, Hashable, Codable {
     var contentBytes: Int64
     /// SHA-256 of the content: what makes two stored files the same.
     var contentSHA256: SHA256Digest
+    /// The stored bytes of each zstd frame that the content is cut into, so that several are read at a time; `nil` for
+    /// one stream.
+    var frames: [Int]?
     /// What the records of a segment say: the index of the archive is made of these.
     var summary: WALSegmentSummary?
 }
@@ -16,7 +19,7 @@ struct WALObjectRecord: Sendable, Hashable, Codable {
 struct WALArchive: Sendable {
     let repository: Repository
     let systemIdentifier: UInt64
-    private let layout: IncarnationLayout
+    let layout: IncarnationLayout
 
     init(_ repository: Repository, systemIdentifier text: String) throws(BackupError) {
         guard let layout = repository.layout.incarnationObjects(text), let systemIdentifier = UInt64(text) else {
@@ -31,9 +34,9 @@ struct WALArchive: Sendable {
 
     /// Begins to store `segment`, of which the content is still to come.
     func makeWriter(
-        _ segment: WALSegmentName, level: Int = WALObjectWriter.level
+        _ segment: WALSegmentName, level: Int = WALObjectWriter.level, workers: Int = 1
     ) throws(BackupError) -> WALSegmentWriter {
-        try WALSegmentWriter(segment, key: layout.segment(segment), in: self, level: level)
+        try WALSegmentWriter(segment, key: layout.segment(segment), in: self, level: level, workers: workers)
     }
 
     /// Begins to store another file that PostgreSQL hands to its archiver.
@@ -56,13 +59,34 @@ struct WALArchive: Sendable {
 
     /// What is stored of `segment`, or `nil` if there is certainly nothing.
     func record(of segment: WALSegmentName) throws(BackupError) -> WALObjectRecord? {
-        try record(at: layout.segment(segment))
+        try record(at: layout.segment(segment), named: "\(segment)")
     }
 
-    func record(at key: ObjectKey) throws(BackupError) -> WALObjectRecord? {
+    /// What is stored by that name, or `nil` if there is certainly nothing.
+    func record(of name: WALFileName) throws(BackupError) -> WALObjectRecord? {
+        try record(at: layout.file(name), named: "\(name)")
+    }
+
+    /// What is stored at `key` as the file `name`, or `nil` if there is certainly nothing.
+    func record(at key: ObjectKey, named name: String) throws(BackupError) -> WALObjectRecord? {
         guard let info = try repository.storage.info(key) else { return nil }
-        let trailer = try ObjectTrailer.read(key, size: info.size, from: repository.storage)
-        return try RepositoryJSON.decodePlain(WALObjectRecord.self, from: trailer.payload, name: key.text)
+        return try record(of: info, named: name)
+    }
+
+    /// What the trailer of a stored object says, which must be the file `name` of this cluster: whole objects can change
+    /// places too.
+    func record(of object: ObjectInfo, named name: String) throws(BackupError) -> WALObjectRecord {
+        let trailer = try ObjectTrailer.read(object.key, size: object.size, from: repository.storage)
+        let record = try RepositoryJSON.decodePlain(
+            WALObjectRecord.self, from: trailer.payload, name: object.key.text)
+        let owner = record.summary?.systemIdentifier ?? "\(systemIdentifier)"
+        guard record.name == name, owner == "\(systemIdentifier)" else {
+            throw BackupError(
+                .objectDamaged, "'\(object.key)' is another WAL file than its name says.",
+                reason: "it was stored as \(record.name) of the system identifier \(owner)",
+                remedy: "Put it back from a copy of the repository.")
+        }
+        return record
     }
 }
 
@@ -94,22 +118,11 @@ extension WALArchive {
         return try !pieces(of: segment).isEmpty
     }
 
-    /// Which segments of `size` are stored; with pieces, also those of which only the beginning is.
-    ///
-    /// Costs a listing.
-    func coverage(size: WALSegmentSize, withPieces: Bool = true) throws(BackupError) -> WALCoverage {
+    /// Which segments of `size` are stored whole, by a listing of all of them: what removes WAL believes no index.
+    func coverage(size: WALSegmentSize) throws(BackupError) -> WALCoverage {
         var coverage = WALCoverage(segmentSize: size)
         try repository.storage.list(under: layout.wal) { object in
-            guard object.key.text.hasSuffix(".zst"),
-                let segment = WALSegmentName(parsing: object.key.lastComponent.dropLast(4), segmentSize: size),
-                object.key == layout.segment(segment)
-            else { return }
-            coverage.insert(segment)
-        }
-        for name in withPieces ? try repository.storage.children(of: layout.pieces) : [] {
-            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try !pieces(of: segment).isEmpty
-            else { continue }
-            coverage.insert(segment)
+            if case .segment(let segment) = layout.walFile(object.key, segmentSize: size) { coverage.insert(segment) }
         }
         return coverage
     }
@@ -130,7 +143,8 @@ extension WALArchive {
         return nil
     }
 
-    private func newest(onTimeline timeline: UInt32, size: WALSegmentSize) throws(BackupError) -> WALSegmentName? {
+    /// The newest segment of a timeline that is stored whole.
+    func newest(onTimeline timeline: UInt32, size: WALSegmentSize) throws(BackupError) -> WALSegmentName? {
         let folder = layout.wal.appending(timeline.eightHexDigits)
         for log in try repository.storage.children(of: folder).reversed() {
             let segments = try repository.storage.children(of: folder.appending(log)).compactMap { name in
@@ -208,12 +222,20 @@ extension WALArchive {
         if try read(.segment(segment), into: sink) { return }
         var end: UInt32 = 0
         for piece in try pieces(of: segment) {
-            let key = layout.piece(piece)
-            guard let record = try record(at: key) else { break }
-            try read(key, record, into: SkippingSink(Int(end - piece.from), into: sink))
+            guard try read(piece, into: SkippingSink(Int(end - piece.from), into: sink)) else { break }
             end = piece.to
         }
         guard end > 0 else { throw Self.missing(segment) }
+    }
+
+    /// Reads one piece into `sink` and proves it; returns `false` if it is certainly not there.
+    ///
+    /// The bytes reach `sink` before they are proved.
+    func read(_ piece: WALPiece, into sink: any ByteSink) throws(BackupError) -> Bool {
+        let key = layout.piece(piece)
+        guard let record = try record(at: key, named: "\(piece.segment)") else { return false }
+        try read(key, record, into: sink)
+        return true
     }
 
     /// Reads a segment, whole or in pieces, into `sink`: what pieces lack is zero, as in a segment that is being written.
@@ -230,12 +252,28 @@ extension WALArchive {
         try check.finish()
     }
 
+    /// Tells every stored file of WAL, also pieces of unfinished segments.
+    func forEachStored(_ body: (ObjectInfo) throws(BackupError) -> Void) throws(BackupError) {
+        try repository.storage.list(under: layout.wal) { object throws(BackupError) in
+            if object.key.text.hasSuffix(".zst") { try body(object) }
+        }
+    }
+
+    /// Proves that the file at `key` is the one that its name says, and with `reading` that it has the bytes and the
+    /// content that were stored.
+    func prove(_ key: ObjectKey, reading: Bool) throws(BackupError) {
+        let isPiece = key.text.hasPrefix("\(layout.pieces)/")
+        let name = isPiece ? key.text.split(separator: "/").dropLast().last : key.lastComponent.dropLast(4)
+        guard let record = try record(at: key, named: String(name ?? "")), reading else { return }
+        try read(key, record, into: nil)
+    }
+
     /// Reads a stored file into `sink` and proves it; returns `false` if it is certainly not there.
     ///
     /// The bytes reach `sink` before they are proved.
     func read(_ name: WALFileName, into sink: (any ByteSink)?) throws(BackupError) -> Bool {
         let key = layout.file(name)
-        guard let record = try record(at: key) else { return false }
+        guard let record = try record(at: key, named: "\(name)") else { return false }
         try read(key, record, into: sink)
         return true
     }
@@ -244,7 +282,7 @@ extension WALArchive {
         _ key: ObjectKey, _ record: WALObjectRecord, into sink: (any ByteSink)?
     ) throws(BackupError) {
         let content = DigestSink(into: sink)
-        try readContent(of: key, into: content)
+        try readContent(of: key, record.frames, into: content)
         guard content.digest == record.contentSHA256, content.byteCount == record.contentBytes else {
             throw BackupError(
                 .objectDamaged, "The content of WAL file \(record.name) is not what was stored.",
@@ -254,10 +292,16 @@ extension WALArchive {
     }
 
     /// Streams the content of an object into `sink`, which is finished when all bytes of the object were right.
-    private func readContent(of key: ObjectKey, into sink: any ByteSink) throws(BackupError) {
-        let decompressor = try makeDecompressor(.zstd(level: WALObjectWriter.level), into: sink)
-        let proof = ObjectProof(of: key, into: decompressor)
+    private func readContent(of key: ObjectKey, _ frames: [Int]?, into sink: any ByteSink) throws(BackupError) {
         do {
+            let decompressor: any ByteSink =
+                if let frames {
+                    try FrameDecompressingSink(
+                        frames: frames, workers: min(2, HostFacts.processorCount), into: sink)
+                } else {
+                    try makeDecompressor(.zstd(level: WALObjectWriter.level), into: sink)
+                }
+            let proof = ObjectProof(of: key, into: decompressor)
             try repository.storage.read(key, into: proof)
             try proof.finish()
             try decompressor.finish()

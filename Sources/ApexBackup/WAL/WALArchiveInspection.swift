@@ -1,7 +1,10 @@
 package import BackupModel
 import BackupStorage
 
-/// Looks at the WAL archive of a cluster, without asking its server: is it whole, and what can be restored.
+/// Looks at the WAL archive of a cluster: is it whole, and what can be restored.
+///
+/// Log folders that have a roll-up are believed to be whole, as long as they are there at all: a segment that somebody
+/// removed from one is found by what plans a restore, and by `verify`, which list it.
 package struct WALArchiveInspection: Sendable {
     /// What was found of one incarnation of the cluster.
     package struct Report: Sendable, Encodable {
@@ -10,6 +13,11 @@ package struct WALArchiveInspection: Sendable {
         package var windows: [Window]
         /// The stored segments of each timeline: the first and the last of each run without a hole.
         package var segments: [Run]
+        package var index: Index
+        /// Up to where pieces of an unfinished segment are stored, on the timeline that is judged.
+        package var piecesEnd: LogSequenceNumber?
+        /// WAL that a receiver found to be lost.
+        package var lost: [WALGapRecord]
 
         /// Moments that can be restored, without a hole between them.
         package struct Window: Sendable, Encodable {
@@ -29,29 +37,39 @@ package struct WALArchiveInspection: Sendable {
             package var last: String
             package var count: UInt64
         }
+
+        /// On what the report rests.
+        package struct Index: Sendable, Encodable {
+            /// Log folders of which a roll-up says that they are whole.
+            package var rolledUp: Int
+            /// Log folders that were listed.
+            package var listed: Int
+        }
     }
 
     let repository: Repository
     let rpo: Duration
+    /// What the cluster's server says; `nil` if it was not asked.
+    let server: ServerWAL?
 
-    package init(repository: Repository, rpo: Duration) {
+    package init(repository: Repository, rpo: Duration, server: ServerWAL? = nil) {
         self.repository = repository
         self.rpo = rpo
+        self.server = server
     }
 
     /// A report for each incarnation that has a physical backup.
     ///
-    /// Costs a listing of the stored WAL, and a few reads.
+    /// Costs a few reads and listings, however many segments are stored, if roll-ups were made of them.
     package func reports() throws(BackupError) -> [Report] {
         try repository.requireRegistration()
         let entries = try Catalogue(repository).entries()
         var reports: [Report] = []
         for incarnation in try repository.incarnations() {
-            let own = entries.filter { $0.manifest?.systemIdentifier == incarnation.systemIdentifier }
-            guard let bytes = own.compactMap({ $0.manifest?.physical?.walSegmentBytes }).last,
-                let size = WALSegmentSize(bytes: bytes)
-            else { continue }
-            reports.append(try report(incarnation.systemIdentifier, own.compactMap { RecoveryCandidate($0) }, size))
+            let system = incarnation.systemIdentifier
+            guard let size = entries.walSegmentSize(of: system) else { continue }
+            let backups = entries.filter { $0.manifest?.systemIdentifier == system }.compactMap(RecoveryCandidate.init)
+            reports.append(try report(system, backups, size))
         }
         return reports
     }
@@ -61,12 +79,18 @@ package struct WALArchiveInspection: Sendable {
     ) throws(BackupError) -> Report {
         let archive = try WALArchive(repository, systemIdentifier: system)
         let histories = try archive.histories()
-        let coverage = try archive.coverage(size: size, withPieces: false)
+        let survey = try ArchiveSurvey(archive, size: size)
+        let coverage = survey.wholeSegments
         // A hole before the newest backup ends a window, and endangers nothing any more.
         let newest = backups.filter { !$0.isDamaged }.max { $0.stop < $1.stop }
         let current = newest.map { coverage.from(size.number(containing: $0.start)) } ?? coverage
         var facts = WALArchiveFacts(coverage: current, now: repository.environment.clocks.wall(), rpo: rpo)
         facts.histories = histories
+        facts.partials = survey.partials
+        if let server, server.systemIdentifier == system { facts.server = server.facts(size: size) }
+        let lost = try archive.gapRecords()
+        // The newest backup needs nothing before its start.
+        facts.recordedGaps = lost.filter { gap in newest.map { $0.start < gap.to } ?? true }
         for timeline in coverage.runs.keys.sorted() {
             guard let growth = try growth(of: timeline, coverage, archive) else { continue }
             facts.growth.append(growth)
@@ -74,6 +98,8 @@ package struct WALArchiveInspection: Sendable {
                 facts.newest = .init(storedAt: nil, latestTime: growth.latestTime)
             }
         }
+        try addPieces(survey, archive, to: &facts)
+        try addAges(archive, to: &facts)
         return Report(
             systemIdentifier: system, status: .judge(facts),
             windows: restorableWindows(
@@ -82,7 +108,9 @@ package struct WALArchiveInspection: Sendable {
                 .init(
                     timeline: $0.timeline, from: $0.start.lsn, fromTime: $0.start.time, to: $0.end,
                     backups: $0.backups, missing: $0.missing?.description)
-            }, segments: coverage.ranges.map(Self.run))
+            }, segments: coverage.ranges.map(Self.run),
+            index: .init(rolledUp: survey.believed.count, listed: survey.listedLogs), piecesEnd: facts.piecesEnd,
+            lost: lost)
     }
 
     private static func run(_ range: WALSegmentRange) -> Report.Run {
@@ -113,6 +141,45 @@ package struct WALArchiveInspection: Sendable {
         let beginning = try summary(first)?.timelineBeginnings.entries.first { $0.timeline == timeline }
         return WALTimelineGrowth(
             timeline: timeline, beganAt: beginning?.time, latestTime: latest, newestSegment: newest)
+    }
+}
+
+extension WALArchiveInspection {
+    /// Adds what is stored of the segment that the server has not finished, if it is the one behind the newest.
+    private func addPieces(
+        _ survey: ArchiveSurvey, _ archive: WALArchive, to facts: inout WALArchiveFacts
+    ) throws(BackupError) {
+        guard let timeline = facts.currentTimeline, let newest = facts.coverage.newest(onTimeline: timeline),
+            let segment = survey.unfinished.first(where: { $0.timeline == timeline && $0.number == newest + 1 }),
+            let end = try archive.storedEnd(of: segment)
+        else { return }
+        facts.piecesEnd = end
+        let times = [facts.newest?.latestTime, try archive.summary(of: segment)?.latestTime]
+        facts.newest?.latestTime = times.compactMap(\.self).max()
+    }
+
+    /// Of how many gaps it is found out how old they are, and whether they are being filled.
+    private static let mostGaps = 16
+
+    /// Adds how long gaps may have been there, and what is being stored where they are.
+    ///
+    /// When a segment was stored is not known. It was after the last commit in it, and soon after it unless the server
+    /// could not archive for a while: so a gap may be younger than it is taken for, and never is older.
+    private func addAges(_ archive: WALArchive, to facts: inout WALArchiveFacts) throws(BackupError) {
+        let gaps = facts.coverage.gaps(
+            histories: facts.histories, partials: facts.partials, upTo: facts.server.map { ($0.timeline, $0.lsn) })
+        for gap in gaps.suffix(Self.mostGaps) {
+            guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
+            facts.storedAt[next] = time
+            // What a writer that died has left there counts no longer than the gap is young.
+            var writers = try repository.storage.temporaryFiles(under: archive.layout.log(gap.first.log)).count
+            var segment: WALSegmentName? = gap.first
+            while writers > 0, let name = segment, name <= gap.last {
+                facts.uploads[name] = max(.zero, facts.now.since(time))
+                writers -= 1
+                segment = name.next
+            }
+        }
     }
 }
 

@@ -11,12 +11,7 @@ package struct WALCommands: Sendable, Hashable {
 
     /// What reads and writes the archive that `settings` lead to.
     package init(_ settings: EffectivePolicy) throws(BackupError) {
-        guard let executable = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else {
-            throw BackupError(
-                .storageFailed, "The path of this program cannot be found out.",
-                reason: "/proc/self/exe cannot be read",
-                remedy: "Mount /proc.", unchanged: "Nothing was done.")
-        }
+        let executable = try ownExecutable()
         var options: [String] = []
         if let policy = settings.file { options += ["--policy", policy] }
         options += settings.policy.repositories.prefix(1).flatMap { ["--repository", $0] }
@@ -37,9 +32,23 @@ package struct WALCommands: Sendable, Hashable {
                 + ["--system-identifier", systemIdentifier] + options, "%f %p")
     }
 
+    /// The `archive_command` of a server.
+    var push: String { command(["wal", "push"] + options, "%p") }
+
     /// PostgreSQL puts names for `%f` and `%p`, and a percent sign for two.
     private func command(_ words: [String], _ names: String) -> String {
         let quoted = ([executable] + words).map { RestoreGuide.shellQuoted($0).escaping(["%": "%%"]) }
         return (quoted + [names]).joined(separator: " ")
     }
+}
+
+/// The absolute path of this program.
+func ownExecutable() throws(BackupError) -> String {
+    guard let executable = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe") else {
+        throw BackupError(
+            .storageFailed, "The path of this program cannot be found out.",
+            reason: "/proc/self/exe cannot be read",
+            remedy: "Mount /proc.", unchanged: "Nothing was done.")
+    }
+    return executable
 }

@@ -13,17 +13,20 @@ package struct WALGet: Sendable {
         package var systemIdentifier: String?
         /// A segment of which the pieces are taken where it is not there whole.
         package var pieces: Pieces?
+        /// How the segments behind it are read ahead; `nil` if they are not.
+        package var prefetch: WALPrefetch.Settings?
         /// How long to wait for a segment that seems to be under way.
         package var patience: Duration
 
         package init(
             name: String, path: String, systemIdentifier: String? = nil, pieces: Pieces? = nil,
-            patience: Duration = .seconds(5)
+            prefetch: WALPrefetch.Settings? = nil, patience: Duration = .seconds(5)
         ) {
             self.name = name
             self.path = path
             self.systemIdentifier = systemIdentifier
             self.pieces = pieces
+            self.prefetch = prefetch
             self.patience = patience
         }
     }
@@ -44,6 +47,8 @@ package struct WALGet: Sendable {
     package enum Outcome: Sendable, Hashable {
         /// The file is in its place, whole and proved.
         case delivered
+        /// The same, and it was read ahead.
+        case readAhead
         /// The archive certainly ends before it.
         case absent
     }
@@ -65,14 +70,16 @@ package struct WALGet: Sendable {
     /// - Throws: ``ErrorCode/walMissing`` for a hole, ``ErrorCode/objectDamaged`` and others for what could not be
     ///   brought or proved; nothing usable is at the path then.
     package func run() async throws -> Outcome {
-        try repository.requireRegistration()
         let control = try controlFile(inDataDirectory: ".")
+        let prefetch = prefetch(control)
+        if prefetch?.take() == true { return .readAhead }
+        try repository.requireRegistration()
         let identifier =
             try request.systemIdentifier ?? control.map { "\($0.systemIdentifier)" }
             ?? repository.soleIncarnation()
         try repository.requireIncarnation(identifier)
         let archive = try WALArchive(repository, systemIdentifier: identifier)
-        let size = control.flatMap { WALSegmentSize(bytes: $0.layout.walSegmentSize) } ?? .standard
+        let size = try control.flatMap { WALSegmentSize(bytes: $0.layout.walSegmentSize) } ?? storedSize(in: archive)
         guard let name = WALFileName(parsing: request.name, segmentSize: size) else {
             throw BackupError(
                 .usage, "'\(request.name)' cannot be the name of a file of WAL.",
@@ -82,7 +89,13 @@ package struct WALGet: Sendable {
         guard case .segment(let segment) = name else {
             return try deliver { sink throws(BackupError) in try archive.read(name, into: sink) }
         }
-        if try bring(segment, from: archive) == .delivered { return .delivered }
+        let claim = prefetch?.claim()
+        defer { claim?.giveBack() }
+        if prefetch?.take() == true { return .readAhead }
+        if try bring(segment, from: archive) == .delivered {
+            prefetch?.goOn()
+            return .delivered
+        }
         if try await waits(for: segment, in: archive) { return try bring(segment, from: archive) }
         let later = try archive.later(than: segment)
         if let pieces = request.pieces, pieces.segment == request.name, later == nil || !pieces.atEndOnly,
@@ -97,12 +110,28 @@ package struct WALGet: Sendable {
         return .absent
     }
 
+    /// What is read ahead, beside a server that runs on the data directory that is the current one.
+    private func prefetch(_ control: ControlFile?) -> WALPrefetch? {
+        guard let settings = request.prefetch, let control,
+            let size = WALSegmentSize(bytes: control.layout.walSegmentSize),
+            let segment = WALSegmentName(parsing: request.name, segmentSize: size),
+            let archive = try? WALArchive(
+                repository, systemIdentifier: request.systemIdentifier ?? "\(control.systemIdentifier)")
+        else { return nil }
+        return WALPrefetch(settings, segment: segment, path: request.path, in: archive)
+    }
+
+    /// The size that the segment has in the archive, when nobody else says it.
+    private func storedSize(in archive: WALArchive) throws(BackupError) -> WALSegmentSize {
+        guard let segment = WALSegmentName(parsing: request.name, segmentSize: .standard),
+            let summary = try archive.record(of: segment)?.summary, summary.end > summary.start
+        else { return .standard }
+        return WALSegmentSize(bytes: Int64(summary.end.position - summary.start.position)) ?? .standard
+    }
+
     private func bring(_ segment: WALSegmentName, from archive: WALArchive) throws(BackupError) -> Outcome {
         try deliver { sink throws(BackupError) in
-            let check = SegmentCheck(segment, expecting: archive.systemIdentifier, into: sink)
-            guard try archive.read(.segment(segment), into: check) else { return false }
-            try check.finish()
-            return true
+            try archive.readChecked(segment, into: sink)
         }
     }
 

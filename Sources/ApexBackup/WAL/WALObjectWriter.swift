@@ -7,19 +7,22 @@ final class WALObjectWriter: ByteSink {
     private let key: ObjectKey
     private let archive: WALArchive
     private let object: ProvedObjectWriter
-    private let compressor: any ByteSink
+    private let compressor: FrameCompressingSink
     private var hash = SHA256()
     private(set) var byteCount: Int64 = 0
 
     /// The level at which WAL is compressed, unless another is asked for.
     static let level = 1
 
-    init(_ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level) throws(BackupError) {
+    /// Stores at zstd's `level`; compresses on `workers` threads.
+    init(
+        _ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level, workers: Int = 1
+    ) throws(BackupError) {
         self.name = name
         self.key = key
         self.archive = archive
         object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
-        compressor = try makeCompressor(.zstd(level: level), into: UnfinishedSink(object))
+        compressor = try FrameCompressingSink(level: level, workers: workers, into: UnfinishedSink(object))
     }
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
@@ -36,14 +39,15 @@ final class WALObjectWriter: ByteSink {
     func publish(summary: WALSegmentSummary?) throws(BackupError) -> PutOutcome {
         try compressor.finish()
         let record = WALObjectRecord(
-            name: name, contentBytes: byteCount, contentSHA256: hash.finish(), summary: summary)
+            name: name, contentBytes: byteCount, contentSHA256: hash.finish(), frames: compressor.frames,
+            summary: summary)
         do {
             _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
             return .stored
         } catch {
             object.discard()
             guard error.code == .objectExists else { throw error }
-            let stored = try archive.record(at: key)
+            let stored = try archive.record(at: key, named: name)
             guard stored?.contentSHA256 == record.contentSHA256 else { throw conflict(stored, record) }
             return .present
         }

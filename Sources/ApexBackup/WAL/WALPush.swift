@@ -26,19 +26,23 @@ package struct WALPush: Sendable {
 
     /// Stores the file at `path`, whose last component is the name that PostgreSQL gives it; durable when it returns.
     ///
+    /// With `ahead`, one that a worker has archived is not archived again, and those behind it are archived meanwhile.
+    ///
     /// - Throws: ``ErrorCode/walSegmentInvalid`` for a segment that is not the one that its name says,
     ///   ``ErrorCode/wrongCluster`` for one of another cluster, ``ErrorCode/walConflict`` when the name is taken by other
     ///   content.
-    package func run(_ path: String, of systemIdentifier: String? = nil) throws(BackupError) -> Result {
+    package func run(
+        _ path: String, of systemIdentifier: String? = nil, ahead: WALLookAhead.Settings? = nil
+    ) throws(BackupError) -> Result {
         do {
-            return try push(LocalWALFile(path), of: systemIdentifier)
+            return try push(LocalWALFile(path), of: systemIdentifier, ahead: ahead)
         } catch {
             throw error.leaving("'\(path)' was not archived; PostgreSQL keeps it and asks again.")
         }
     }
 
     private func push(
-        _ file: consuming LocalWALFile, of systemIdentifier: String?
+        _ file: consuming LocalWALFile, of systemIdentifier: String?, ahead: WALLookAhead.Settings?
     ) throws(BackupError) -> Result {
         let identity = try file.identity(named: systemIdentifier)
         guard let name = WALFileName(parsing: file.name, segmentSize: identity.segmentSize) else {
@@ -50,10 +54,17 @@ package struct WALPush: Sendable {
         try repository.requireIncarnation(identity.systemIdentifier)
         let archive = try WALArchive(repository, systemIdentifier: identity.systemIdentifier)
         let size = try file.source.size()
+        let lookAhead = ahead.flatMap { WALLookAhead($0, beside: file.folder, for: archive) }
+        lookAhead?.goOn(besides: file.name)
+        let claim = lookAhead?.claim(file.name)
+        defer { claim?.giveBack() }
+        if lookAhead?.isArchived(file, name) == true {
+            return Result(name: file.name, wasPresent: true, contentBytes: size)
+        }
         let wasPresent: Bool
         if case .segment(let segment) = name {
             try file.check(segment, size: size, in: archive)
-            let writer = try archive.makeWriter(segment, level: level)
+            let writer = try archive.makeWriter(segment, level: level, workers: min(2, HostFacts.processorCount))
             defer { writer.discard() }
             try file.copy(into: writer)
             wasPresent = try writer.publish().wasPresent
@@ -77,7 +88,7 @@ struct LocalWALFile: ~Copyable {
 
     let name: String
     let source: OpenFile
-    private let folder: String
+    let folder: String
     private let header: WALSegmentHeader?
 
     init(_ path: String) throws(BackupError) {
@@ -97,6 +108,7 @@ struct LocalWALFile: ~Copyable {
     /// Whose WAL it is: what was named, what the control file of its data directory says, or where there is none, the
     /// file's own header.
     func identity(named systemIdentifier: String?) throws(BackupError) -> Identity {
+        let dataDirectory = dataDirectory(ofWAL: folder)
         let control = try controlFile(inDataDirectory: dataDirectory)
         let size =
             control.flatMap { WALSegmentSize(bytes: $0.layout.walSegmentSize) } ?? header?.segmentSize ?? .standard
@@ -108,13 +120,6 @@ struct LocalWALFile: ~Copyable {
             reason: "it has no header that says so, and there is no control file at '\(dataDirectory)'",
             remedy: "Run it in the server's data directory, as PostgreSQL does, or name the server with "
                 + "--system-identifier.")
-    }
-
-    /// The directory that holds the file's folder by its name: `pg_wal` may be a link that leads elsewhere.
-    private var dataDirectory: String {
-        guard folder != "." else { return ".." }
-        guard let slash = folder.lastIndex(of: "/") else { return "." }
-        return slash == folder.startIndex ? "/" : String(folder[..<slash])
     }
 
     /// Refuses a segment that is not the one that its name says.
@@ -138,6 +143,13 @@ struct LocalWALFile: ~Copyable {
     func copy(into sink: some ByteSink) throws(BackupError) {
         try source.forEachChunk(ofSize: 1 << 20) { bytes throws(BackupError) in try sink.write(bytes) }
     }
+}
+
+/// The directory that holds the folder of WAL by its name: `pg_wal` may be a link that leads elsewhere.
+func dataDirectory(ofWAL folder: String) -> String {
+    guard folder != "." else { return ".." }
+    guard let slash = folder.lastIndex(of: "/") else { return "." }
+    return slash == folder.startIndex ? "/" : String(folder[..<slash])
 }
 
 /// The control file of a data directory, or `nil` if there is none.

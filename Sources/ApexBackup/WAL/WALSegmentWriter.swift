@@ -8,11 +8,13 @@ final class WALSegmentWriter: ByteSink {
     private let object: WALObjectWriter
     private var reader: WALSegmentReader
 
-    init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive, level: Int) throws(BackupError) {
+    init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive, level: Int, workers: Int)
+        throws(BackupError)
+    {
         self.segment = segment
         self.archive = archive
         reader = WALSegmentReader(from: segment.start)
-        object = try WALObjectWriter(segment.description, key: key, in: archive, level: level)
+        object = try WALObjectWriter(segment.description, key: key, in: archive, level: level, workers: workers)
     }
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {

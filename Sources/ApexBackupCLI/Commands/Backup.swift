@@ -4,6 +4,7 @@ import BackupModel
 
 struct Backup: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "backup",
         abstract: "Take a backup.",
         discussion: """
             A logical backup dumps each database from one snapshot of it, and roles and tablespaces. It is committed \

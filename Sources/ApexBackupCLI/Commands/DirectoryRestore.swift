@@ -9,6 +9,7 @@ extension Restore {
         _ path: String, moment: RestoreMoment?, settings: EffectivePolicy, console: Console
     ) async throws -> Int32 {
         try refuseOptionsOfDumps()
+        try refuseExclusion(at: moment)
         var request = PhysicalRestore.Request(
             backup: backup, moment: moment, directory: try absolute(path), jobs: jobs ?? settings.policy.jobs,
             archive: stageWal ? nil : try WALCommands(settings), asPrimary: asPrimary)
@@ -16,26 +17,43 @@ extension Restore {
         request.timeline = timeline
         request.acceptsNearest = nearest
         request.action = targetAction
+        request.rewritesExisting = delta
         request.tablespaces = try tablespacePlaces()
         let restore = PhysicalRestore(repository: try settings.repository(), request: request)
         let prepared = try restore.prepare()
+        let start = start ? try await RestoredStart.plan(prepared, by: restore, settings) : nil
         guard !dryRun else {
             if console.isJSON {
                 console.print(json: prepared.plan)
             } else {
-                console.print(DirectoryText.plan(prepared.plan))
+                console.print(DirectoryText.plan(prepared.plan, isStarted: start != nil))
             }
             return 0
         }
-        if !console.isJSON { Console.writeError(DirectoryText.plan(prepared.plan)) }
-        try await restore.run(prepared)
+        if !console.isJSON { Console.writeError(DirectoryText.plan(prepared.plan, isStarted: start != nil)) }
+        if prepared.plan.rewrite != nil { try confirmRewriting(prepared.plan.directory, console: console) }
+        let started = try await start?.restore()
+        let result = if let started { started.restored } else { try await restore.run(prepared) }
         console.hasDone("Restored from \(prepared.plan.backup): '\(onOneLine(prepared.plan.directory))'.")
         if console.isJSON {
-            console.print(json: prepared.plan)
+            console.print(json: DirectoryDocument(result: result, started: started))
         } else {
-            console.print(DirectoryText.result(prepared.plan))
+            console.print(DirectoryText.result(result, started))
         }
         return 0
+    }
+
+    /// A directory that is rewritten must be named by the operator.
+    private func confirmRewriting(_ directory: String, console: Console) throws(BackupError) {
+        let named = try confirm.map { (text) throws(BackupError) in try absolute(text) }
+        guard !named.contains(directory) else { return }
+        let question = "This rewrites the cluster in \(onOneLine(directory)). Type its path to go on:"
+        guard confirm.isEmpty, console.isTyped(directory, question: question) else {
+            throw BackupError(
+                .usage, "Rewriting the directory '\(directory)' was not confirmed.",
+                remedy: "Type its path when asked, or add --confirm '\(directory)'.",
+                unchanged: "Nothing in it was touched.")
+        }
     }
 
     private func tablespacePlaces() throws(BackupError) -> TablespacePlaces {
@@ -67,6 +85,18 @@ extension Restore {
             remedy: "Leave it out, or name a server: --to postgresql://…", unchanged: "Nothing was restored.")
     }
 
+    /// A server that is to stop at a restore point, or at a backup's end, knows no "exclusive": it would be passed over.
+    private func refuseExclusion(at moment: RestoreMoment?) throws(BackupError) {
+        switch moment {
+        case .time, .position, .transaction: return
+        case .restorePoint, .immediate, .latest, nil: guard exclusive else { return }
+        }
+        throw BackupError(
+            .usage, "--exclusive goes with a time, a position or a transaction.",
+            reason: "nothing is exactly at any other moment", remedy: "Leave it out.",
+            unchanged: "Nothing was restored.")
+    }
+
     /// The path as it is valid whatever the current directory is: the restored server's, for one.
     private func absolute(_ path: String) throws(BackupError) -> String {
         let given = FilePath(path)
@@ -83,7 +113,7 @@ extension Restore {
 
 /// Restores into directories as people read them.
 enum DirectoryText {
-    static func plan(_ plan: PhysicalRestorePlan) -> String {
+    static func plan(_ plan: PhysicalRestorePlan, isStarted: Bool = false) -> String {
         var lines = [
             "Plan: restore backup \(plan.backup) into \(onOneLine(plan.directory))",
             "  server          PostgreSQL \(plan.serverVersion), \(plan.files) files",
@@ -92,6 +122,15 @@ enum DirectoryText {
             "  not recovered   \(plan.lost.map(onOneLine) ?? "nothing of what is stored")",
             "  free space      \(formatBytes(plan.freeBytes)), of which \(formatBytes(plan.contentBytes)) are needed\(plan.isStaged ? ", and room for the WAL" : "")",
         ]
+        if isStarted {
+            lines.append("  then            its server is started, on a socket only, and its recovery proved")
+        }
+        if let rewrite = plan.rewrite {
+            lines.append(
+                "  IN PLACE        \(rewrite.compared) files (\(formatBytes(rewrite.existingBytes))) are there and are "
+                    + "written where they differ; \(rewrite.missing) are missing; \(rewrite.removed) that the backup does "
+                    + "not have ARE REMOVED")
+        }
         lines += plan.tablespaces.sorted { $0.key < $1.key }.map {
             "  tablespace      \($0.key) in \(onOneLine($0.value))"
         }
@@ -104,12 +143,58 @@ enum DirectoryText {
         plan.isStaged ? "put beside the data" : "which the server gets by 'apex-backup wal get'"
     }
 
-    static func result(_ plan: PhysicalRestorePlan) -> String {
-        """
-        Restored backup \(plan.backup) into \(onOneLine(plan.directory)): \(plan.files) files, \
-        \(formatBytes(plan.contentBytes)).\(plan.isPrimary ? "" : " It archives nowhere.")
-        Start it with PostgreSQL \(plan.serverVersion.prefix { $0 != "." })'s own program, as the directory's owner: \
-        pg_ctl -D '\(onOneLine(plan.directory))' start
-        """
+    static func result(_ result: PhysicalRestore.Result, _ started: StartedServer?) -> String {
+        let plan = result.plan
+        let rewritten =
+            plan.rewrite == nil
+            ? "" : " (\(formatBytes(result.writtenBytes)) written, \(formatBytes(result.keptBytes)) kept)"
+        let restored = """
+            Restored backup \(plan.backup) into \(onOneLine(plan.directory)): \(plan.files) files, \
+            \(formatBytes(plan.contentBytes))\(rewritten).\(plan.isPrimary ? "" : " It archives nowhere.")
+            """
+        let directory = onOneLine(plan.directory)
+        guard let started else {
+            return restored + """
+
+                Start it with PostgreSQL \(plan.serverVersion.prefix { $0 != "." })'s own program, as the directory's owner: \
+                pg_ctl -D '\(directory)' start
+                """
+        }
+        let recovery = started.recovery
+        let last = recovery.lastTransactionAt.map { "; the last transaction in it ended at \($0.readable)" } ?? ""
+        let times =
+            "replay \(DurationText.format(.seconds(recovery.replaySeconds)))"
+            + (recovery.promoteSeconds.map { ", promotion \(DurationText.format(.seconds($0)))" } ?? "")
+        let state =
+            switch recovery.state {
+            case .promoted: "is ready, on timeline \(recovery.timeline)"
+            case .paused: "waits at its target and can be read, on timeline \(recovery.timeline)"
+            case .shutDown: "was shut down at its target, on timeline \(recovery.timeline)"
+            }
+        var lines = [restored, "Recovered up to \(recovery.replayedLSN)\(last) (\(times)). The server \(state)."]
+        if let server = started.server {
+            lines += [
+                "Connect as the directory's owner: psql '\(onOneLine(server.url))'",
+                "It goes on as process \(server.pid), listens on that socket only, and logs to \(onOneLine(server.log)).",
+                "End it with: pg_ctl -D '\(directory)' stop",
+            ]
+        }
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// A restore into a directory as JSON: its plan, what was written, and what was started.
+private struct DirectoryDocument: Encodable {
+    var result: PhysicalRestore.Result
+    var started: StartedServer?
+
+    private enum CodingKeys: String, CodingKey { case writtenBytes, keptBytes }
+
+    func encode(to encoder: any Encoder) throws {
+        try result.plan.encode(to: encoder)
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(result.writtenBytes, forKey: .writtenBytes)
+        try container.encode(result.keptBytes, forKey: .keptBytes)
+        try started?.encode(to: encoder)
     }
 }

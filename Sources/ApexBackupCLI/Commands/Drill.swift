@@ -4,6 +4,7 @@ import BackupModel
 
 struct Drill: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "drill",
         abstract: "Prove by restoring: run a drill, and read what drills found.",
         discussion: """
             EXAMPLE
@@ -35,11 +36,24 @@ struct DrillRunCommand: OperatorCommand {
 
     @OptionGroup var common: CommonOptions
 
+    @Option(help: "What the choice of a random target begins with: the same seed and window give the same moment.")
+    var seed: UInt32?
+
     @Argument(help: "The drill policy, a YAML file.")
     var file: String
 
     func execute(on console: Console) async throws -> Int32 {
-        let (policy, digest) = try DrillPolicyText.read(file)
+        var (policy, digest) = try DrillPolicyText.read(file)
+        if let seed {
+            guard case .random = policy.source.target else {
+                throw BackupError(
+                    .usage, "--seed does not go together with this policy.",
+                    reason: "its target is not chosen by chance",
+                    remedy: "Leave it out, or set source.target to {random_within: window}.",
+                    unchanged: "No drill was run.")
+            }
+            policy.source.seed = seed
+        }
         let outcome = try await DrillRun.run(policy, digest: digest, settings: try common.settings(console))
         console.hasDone("Drill \(outcome.report.id) ended with \(outcome.verdict.headline).")
         if console.isJSON {
@@ -146,12 +160,21 @@ struct DrillPlanText: Encodable {
     init(policy: DrillPolicy, digest: SHA256Digest) {
         self.policy = policy.metadata.name
         policySHA256 = digest.description
+        checks = policy.checks.map {
+            "\($0.id) (\($0.question.kind.rawValue), \($0.isGating ? "gating" : "advisory")): "
+                + $0.question.expectation.description
+        }
+        let kind = policy.source.kind
         let source: String =
             switch policy.source.selection {
-            case .latest: "the latest logical backup"
-            case .oldest: "the oldest logical backup"
+            case .latest: "the latest \(kind.rawValue) backup"
+            case .oldest: "the oldest \(kind.rawValue) backup"
             case .id(let id): "backup \(id)"
             }
+        guard kind == .logical else {
+            steps = Self.physicalSteps(policy, source)
+            return
+        }
         steps = [
             "declare the failure now; RTO \(DurationText.format(policy.objectives.rto)), RPO "
                 + "\(DurationText.format(policy.objectives.rpo))",
@@ -163,10 +186,34 @@ struct DrillPlanText: Encodable {
             "run the advisory checks", "stop and remove the server, and look that it is gone",
             "write the report and the ledger entry into the repository",
         ]
-        checks = policy.checks.map {
-            "\($0.id) (\($0.question.kind.rawValue), \($0.isGating ? "gating" : "advisory")): "
-                + $0.question.expectation.description
-        }
+    }
+
+    private static func physicalSteps(_ policy: DrillPolicy, _ source: String) -> [String] {
+        let target =
+            switch policy.source.target {
+            case .moment(.latest): "the end of the WAL"
+            case .moment(.immediate): "where it is consistent"
+            case .moment(.time(let time)): "\(time.readable)"
+            case .moment(.position(let lsn)): "\(lsn)"
+            case .moment(.restorePoint(let name)): "restore point '\(name)'"
+            case .moment(.transaction(let number)): "transaction \(number)"
+            case .random(let within):
+                "a random moment that can be reached"
+                    + (within.map { " of the last \(DurationText.format($0)) of WAL" } ?? "")
+                    + (policy.source.seed.map { ", seed \($0)" } ?? "")
+            }
+        return [
+            "declare the failure now; RTO \(DurationText.format(policy.objectives.rto)), RPO "
+                + "\(DurationText.format(policy.objectives.rpo))",
+            "select \(source) from which \(target) is reached, and prove from the archive that all WAL up to there is stored",
+            "provision a directory in \(policy.target.directory ?? "a temporary directory")",
+            "restore the files, and start an own server of the same major on them, socket only",
+            "replay the WAL; the server waits at the target, and is asked of the transactions on both sides of it",
+            "promote the server, and see it take a write",
+            "run the gating checks; recovery ends with the last of them",
+            "run the advisory checks", "stop and remove the server, and look that it is gone",
+            "write the report and the ledger entry into the repository",
+        ]
     }
 
     var text: String {

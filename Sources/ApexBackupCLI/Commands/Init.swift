@@ -4,6 +4,7 @@ import BackupModel
 
 struct Init: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "init",
         abstract: "Make a repository, register the cluster, and say what the server still needs.",
         discussion: """
             Repeated, it changes nothing.

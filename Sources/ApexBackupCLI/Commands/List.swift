@@ -4,6 +4,7 @@ import BackupModel
 
 struct List: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "list",
         abstract: "List backups and how far each is proved, or all runs.",
         discussion: """
             STATE climbs: committed, verified, restored, drilled. 'running', 'interrupted', 'aborted' and 'unreadable' \
@@ -56,6 +57,7 @@ struct List: OperatorCommand {
 
 struct Show: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "show",
         abstract: "Show one backup.",
         discussion: """
             EXAMPLE

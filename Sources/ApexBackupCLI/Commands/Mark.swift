@@ -4,6 +4,7 @@ import BackupModel
 
 struct Mark: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "mark",
         abstract: "Mark a moment to which a restore can go back, before a migration for example.",
         discussion: """
             Makes a restore point of this name on the server, ends the WAL segment, and waits until that is archived. \

@@ -4,6 +4,7 @@ import BackupModel
 
 struct Prune: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "prune",
         abstract: "Apply retention: a dry run unless --apply.",
         discussion: """
             Removes what no rule of the policy keeps, and what runs that died left behind. Never removes a held backup, \
@@ -161,6 +162,7 @@ struct PrunePlanDocument: Encodable {
 
 struct Hold: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "hold",
         abstract: "Keep a backup whatever retention says.",
         discussion: """
             EXAMPLE
@@ -189,6 +191,7 @@ struct Hold: OperatorCommand {
 
 struct Release: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "release",
         abstract: "Let retention decide about a held backup again.",
         discussion: """
             EXAMPLE

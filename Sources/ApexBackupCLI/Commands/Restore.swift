@@ -4,18 +4,20 @@ import BackupModel
 
 struct Restore: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "restore",
         abstract: "Restore a backup, or a dump file: plan first, then act.",
         discussion: """
             --to takes a moment (latest, immediate, a time with offset, an LSN, name:RESTORE-POINT, xid:NUMBER), a place (postgresql://…, a directory), or both in turn. A \
             URL with a database's name restores one database into that name; without one, all, each under its own name. \
             A URL chooses among logical backups, a directory among physical ones: 'pg_ctl -D DIRECTORY start' then \
-            starts what was restored. The plan is printed first; nothing is touched before it is complete.
+            starts what was restored, or --start does and proves that it recovered. The plan is printed first; nothing is touched before it is complete.
 
             EXAMPLE
               apex-backup restore --to postgresql://restore@db.example.com/apex_check
               apex-backup restore apex_full_20250127.sql.gz --to postgresql:///apex_old
               apex-backup restore --to immediate --to /srv/apex-check
-              apex-backup restore --to 2025-01-27T14:30:00Z --to /srv/apex-check
+              apex-backup restore --to 2025-01-27T14:30:00Z --to /srv/apex-check --start
+              apex-backup restore --delta --to latest --to /srv/db --confirm /srv/db
 
             EXIT STATUS
               0 restored   1 failed or refused   64 wrong usage   78 wrong settings
@@ -50,7 +52,10 @@ struct Restore: OperatorCommand {
     @Flag(help: "Replace a database that is not empty; the old one is kept under a dated name.")
     var overwrite = false
 
-    @Option(help: "The name of a database to be replaced, typed here when nobody can be asked; may be repeated.")
+    @Option(
+        help: ArgumentHelp(
+            "The name of a database to be replaced, or of a directory to be rewritten, typed here when nobody can be "
+                + "asked; may be repeated."))
     var confirm: [String] = []
 
     @Flag(help: "End the sessions in a database that is replaced.")
@@ -68,8 +73,17 @@ struct Restore: OperatorCommand {
     @Option(help: "Of a directory: where every other tablespace gets a directory named by its number.")
     var tablespacesInto: String?
 
+    @Flag(help: "Rewrite the directory of a stopped server of the same cluster: only what differs is written.")
+    var delta = false
+
     @Flag(help: "The restored directory is the new primary: it archives and runs what its source did.")
     var asPrimary = false
+
+    @Flag(
+        help: ArgumentHelp(
+            "Start the server on the restored directory, wait until it has recovered, and prove that; it goes on "
+                + "afterwards, on a socket only, and archives nowhere."))
+    var start = false
 
     @Flag(help: "Leave out what is exactly at the moment: a transaction, a position, a time.")
     var exclusive = false
@@ -139,7 +153,8 @@ struct Restore: OperatorCommand {
         let given: [(String, Bool)] = [
             ("--table", !table.isEmpty), ("--schema", !schema.isEmpty), ("--database", database != nil),
             ("--overwrite", overwrite), ("--disconnect", disconnect), ("--drop-old", dropOld), ("--nearest", nearest),
-            ("--tablespace", !tablespace.isEmpty), ("--as-primary", asPrimary), ("a moment", moment != nil),
+            ("--tablespace", !tablespace.isEmpty), ("--as-primary", asPrimary), ("--start", start),
+            ("a moment", moment != nil),
         ]
         let wrong = given.filter(\.1).map(\.0)
         guard wrong.isEmpty else {
@@ -174,7 +189,8 @@ struct Restore: OperatorCommand {
 
     private func refuseOptionsOfDirectories() throws(BackupError) {
         let given = [
-            ("--as-primary", asPrimary), ("--stage-wal", stageWal), ("--exclusive", exclusive),
+            ("--as-primary", asPrimary), ("--start", start), ("--delta", delta), ("--stage-wal", stageWal),
+            ("--exclusive", exclusive),
             ("--timeline", timeline != nil), ("--target-action", targetAction != .promote),
             ("--tablespaces-into", tablespacesInto != nil), ("a second --tablespace", tablespace.count > 1),
         ]

@@ -4,10 +4,13 @@ import BackupModel
 
 struct Verify: OperatorCommand {
     static let configuration = CommandConfiguration(
+        commandName: "verify",
         abstract: "Prove what is stored.",
         discussion: """
             list: every object is there and has its size. checksum: stored bytes and content have their digests. \
-            deep: PostgreSQL's own programs read all data as well.
+            deep: PostgreSQL's own programs read all data as well. --all verifies the archived WAL too, also what no \
+            backup needs for itself, and compares the index of the WAL with the segments: that they are there, their \
+            sizes, or what they say.
 
             EXAMPLE
               apex-backup verify --all --level deep
@@ -21,7 +24,7 @@ struct Verify: OperatorCommand {
     @Option(help: "list, checksum or deep.")
     var level = BackupVerification.Level.checksum
 
-    @Flag(help: "Verify every backup.")
+    @Flag(help: "Verify every backup, and the archived WAL.")
     var all = false
 
     @Argument(help: "The backup's name, or latest.")
@@ -36,14 +39,50 @@ struct Verify: OperatorCommand {
         let repository = try settings.repository()
         let verification = BackupVerification(
             repository: repository, level: level, bin: settings.policy.cluster.bin)
-        let reports = try await verification.run(all ? nil : backup ?? "latest")
+        let outcome = try await verification.run(all ? nil : backup ?? "latest")
+        let archived = all ? try await WALVerification(repository: repository, level: level).run() : []
         if console.isJSON {
-            console.print(json: reports)
+            console.print(
+                json: outcome.backups.map(Verified.backup) + archived.map(Verified.wal)
+                    + outcome.indexes.map(Verified.index))
         } else {
-            for report in reports { show(report, on: console) }
-            if reports.isEmpty { console.print("There are no backups.") }
+            for report in outcome.backups { show(report, on: console) }
+            if outcome.backups.isEmpty { console.print("There are no backups.") }
+            for report in archived { show(report, on: console) }
+            for report in outcome.indexes { show(report, on: console) }
         }
-        return reports.allSatisfy(\.succeeded) ? 0 : 1
+        return outcome.succeeded && archived.allSatisfy(\.succeeded) ? 0 : 1
+    }
+
+    /// An element of the JSON.
+    private enum Verified: Encodable {
+        case backup(BackupVerification.Report)
+        case wal(WALVerification.Report)
+        case index(WALIndexVerification.Report)
+
+        func encode(to encoder: any Encoder) throws {
+            switch self {
+            case .backup(let report): try report.encode(to: encoder)
+            case .wal(let report): try report.encode(to: encoder)
+            case .index(let report): try report.encode(to: encoder)
+            }
+        }
+    }
+
+    private func show(_ report: WALVerification.Report, on console: Console) {
+        console.print(
+            "WAL of \(report.systemIdentifier): \(report.succeeded ? "right" : "DAMAGED") (\(report.level.rawValue), "
+                + "\(report.objects) objects, \(formatBytes(report.bytes)), "
+                + "\(DurationText.format(.seconds(report.seconds))))")
+        for problem in report.problems { console.report(problem) }
+    }
+
+    private func show(_ report: WALIndexVerification.Report, on console: Console) {
+        console.print(
+            "index of the WAL of \(report.systemIdentifier): \(report.succeeded ? "right" : "WRONG") "
+                + "(\(report.level.rawValue), \(report.logs) log folders, "
+                + "\(DurationText.format(.seconds(report.seconds))))")
+        for problem in report.problems { console.report(problem) }
     }
 
     private func show(_ report: BackupVerification.Report, on console: Console) {

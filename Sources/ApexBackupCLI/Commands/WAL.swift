@@ -5,6 +5,7 @@ import FoundationEssentials
 
 struct WAL: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "wal",
         abstract: "Archive the write-ahead log, and bring it back.",
         discussion: """
             EXAMPLE
@@ -13,7 +14,10 @@ struct WAL: ParsableCommand {
             EXIT STATUS
               0 done   1 failed   64 wrong usage   78 wrong settings; 'wal get' has its own
             """,
-        subcommands: [WALPushCommand.self, WALGetCommand.self, WALStatusCommand.self])
+        subcommands: [
+            WALPushCommand.self, WALGetCommand.self, WALReceiveCommand.self, WALHeartbeatCommand.self,
+            WALStatusCommand.self, WALIndexCommand.self, WALPrefetchCommand.self, WALPushAheadCommand.self,
+        ])
 }
 
 struct WALPushCommand: OperatorCommand {
@@ -26,6 +30,9 @@ struct WALPushCommand: OperatorCommand {
             The segment must be the one that its name says, of a registered server. It is durable before this ends with \
             0. The same file again is success; another one of the same name never is.
 
+            With --async the files that wait behind it are archived meanwhile, by a worker that ends when none is left: \
+            when PostgreSQL asks for them, they are done.
+
             EXAMPLE
               apex-backup wal push pg_wal/000000010000000000000003
 
@@ -35,23 +42,25 @@ struct WALPushCommand: OperatorCommand {
 
     @OptionGroup var common: CommonOptions
 
-    @Option(help: "zstd:1 … zstd:19.")
-    var compression = Compression.zstd(level: WALPush.standardLevel)
+    @OptionGroup var pushing: WALPushOptions
 
-    @Option(help: "The cluster's system identifier; that of the data directory or of the file unless given.")
-    var systemIdentifier: String?
+    @Flag(name: .customLong("async"), help: "Archive what waits behind the file too, several files at once.")
+    var isAsynchronous = false
 
     @Argument(help: "The file's path: %p.")
     var path: String
 
     func execute(on console: Console) async throws -> Int32 {
-        guard case .zstd(let level) = compression else {
-            throw BackupError(
-                .usage, "WAL is not compressed with \(compression).", remedy: "Give --compression zstd:1 … zstd:19.",
-                unchanged: "'\(path)' was not archived.")
-        }
-        let result = try WALPush(repository: try common.settings(console).repository(), level: level).run(
-            path, of: systemIdentifier)
+        let environment = try common.environment(console)
+        let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        let worker = WALWorker(
+            arguments: ["wal", "push-ahead", folder] + pushing.arguments + common.arguments,
+            environment: environment.variables)
+        let result = try WALPush(
+            repository: try common.settings(console).repository(), level: try pushing.level(for: path)
+        ).run(
+            path, of: pushing.systemIdentifier,
+            ahead: isAsynchronous ? WALLookAhead.Settings(spool: pushing.spool, worker: worker) : nil)
         console.hasDone("Archived \(result.name).")
         if console.isJSON { console.print(json: result) }
         return 0
@@ -90,6 +99,9 @@ struct WALGetCommand: OperatorCommand {
             repository itself said that the file is not there, and nothing later is. Whatever else goes wrong, wrong \
             arguments included, ends a recovering server (126); a standby asks again (75).
 
+            While a server recovers on the current directory, a worker reads the next segments ahead. It ends with the \
+            recovery, or when none was taken for a minute.
+
             EXAMPLE
               apex-backup wal get 000000010000000000000003 pg_wal/RECOVERYXLOG
 
@@ -111,6 +123,8 @@ struct WALGetCommand: OperatorCommand {
     @Option(help: "The same, as long as nothing is stored behind it.")
     var partialAtEnd: String?
 
+    @OptionGroup var ahead: WALReadAheadOptions
+
     @Argument(help: "The file's name: %f.")
     var name: String
 
@@ -122,11 +136,11 @@ struct WALGetCommand: OperatorCommand {
             repository: try common.settings(console).repository(),
             request: .init(
                 name: name, path: path, systemIdentifier: systemIdentifier,
-                pieces: effectiveMode == .recovery ? pieces : nil)
+                pieces: effectiveMode == .recovery ? pieces : nil, prefetch: try prefetch(console))
         ).run()
-        if outcome == .delivered { console.hasDone("Brought \(name).") }
+        if outcome != .absent { console.hasDone("Brought \(name).") }
         if console.isJSON { console.print(json: ["name": name, "outcome": "\(outcome)"]) }
-        return outcome == .delivered ? 0 : 1
+        return outcome == .absent ? 1 : 0
     }
 
     func exitStatus(of error: BackupError) -> Int32 { effectiveMode.statusOfFailure }
@@ -134,6 +148,13 @@ struct WALGetCommand: OperatorCommand {
     private var pieces: WALGet.Pieces? {
         partial.map { WALGet.Pieces(segment: $0, atEndOnly: false) }
             ?? partialAtEnd.map { WALGet.Pieces(segment: $0, atEndOnly: true) }
+    }
+
+    private func prefetch(_ console: Console) throws(BackupError) -> WALPrefetch.Settings {
+        let worker = WALWorker(
+            arguments: ["wal", "prefetch"] + ahead.arguments + option("--system-identifier", systemIdentifier)
+                + common.arguments, environment: try common.environment(console).variables)
+        return WALPrefetch.Settings(count: ahead.prefetch, spool: ahead.spool, worker: worker)
     }
 
     private var effectiveMode: WALGetMode { mode ?? .standard() }
@@ -156,7 +177,9 @@ struct WALStatusCommand: OperatorCommand {
         commandName: "status",
         abstract: "Say whether the archived WAL is whole, and which moments can be restored.",
         discussion: """
-            The server is not asked. What was committed after the newest archived segment is lost with it.
+            Without --ask-server the server is not asked: it may be gone. What was committed after the newest archived \
+            segment is lost with it. A log folder that was rolled up is not listed again: 'restore --dry-run' and \
+            'verify --all' see what was removed from one.
 
             EXAMPLE
               apex-backup wal status
@@ -167,10 +190,15 @@ struct WALStatusCommand: OperatorCommand {
 
     @OptionGroup var common: CommonOptions
 
+    @Flag(help: "Ask the server what it has written and not archived.")
+    var askServer = false
+
     func execute(on console: Console) async throws -> Int32 {
         let settings = try common.settings(console)
+        let repository = try settings.repository()
+        let server = askServer ? try await ServerWAL.ask(try settings.connection()) : nil
         let reports = try WALArchiveInspection(
-            repository: try settings.repository(), rpo: settings.policy.objectives.rpo
+            repository: repository, rpo: settings.policy.objectives.rpo, server: server
         ).reports()
         if console.isJSON {
             console.print(json: reports)
@@ -186,15 +214,30 @@ struct WALStatusCommand: OperatorCommand {
         for run in report.segments {
             console.print("  stored       \(run.first) to \(run.last), \(run.count) segments")
         }
+        if let end = report.piecesEnd { console.print("  received     up to \(end), in pieces") }
+        for gap in report.lost {
+            console.print("  lost         \(gap.from) to \(gap.to) on timeline \(gap.timeline)")
+        }
         for window in report.windows {
             let from = window.fromTime.map { " (\($0.readable))" } ?? ""
             let missing = window.missing.map { ", then \($0) is missing" } ?? ""
             console.print(
                 "  restorable   timeline \(window.timeline): \(window.from)\(from) to \(window.to)\(missing)")
         }
+        for gap in report.status.gaps {
+            console.print("  missing      \(gap.first) to \(gap.last), \(gap.count) segments: \(gap.state.rawValue)")
+        }
+        if let lag = report.status.lag {
+            console.print("  lag          \(formatBytes(Int64(clamping: lag.bytes))) of finished segments")
+        }
+        if let bytes = report.status.exposure.bytes {
+            console.print("  exposure     \(formatBytes(Int64(clamping: bytes))) of WAL are not stored")
+        }
         if let time = report.status.exposure.atMost {
             console.print("  exposure     the last commit that is stored is \(DurationText.format(time)) old")
         }
+        console.print(
+            "  looked at    \(report.index.listed) log folders; \(report.index.rolledUp) are whole by their roll-ups")
         for finding in report.status.findings {
             console.print("  \(finding.level.rawValue.uppercased()): \(finding.text)")
         }

@@ -65,6 +65,7 @@ enum BackupText {
             for tablespace in physical.tablespaces {
                 add("Tablespace", "\(tablespace.oid), in the source at '\(tablespace.location)'")
             }
+            for damage in physical.damage ?? [] { add("Source damage", damage) }
         }
         add("Verified", proof(.verified, of: entry))
         add("Restored", proof(.restored, of: entry))

@@ -2,7 +2,7 @@
 ///
 /// With a lower one it refuses to start, or stops replaying where the primary raised its own (PostgreSQL,
 /// documentation, "Hot Standby", section "Administrator's Overview").
-package struct HotStandbyParameters: Sendable, Hashable {
+package struct HotStandbyParameters: Sendable, Hashable, Codable {
     /// One of the five, by the name of its setting.
     package enum Name: String, Sendable, Hashable, CaseIterable {
         case maxConnections = "max_connections"

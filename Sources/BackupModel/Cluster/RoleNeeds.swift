@@ -93,6 +93,9 @@ package struct RoleNeeds: Sendable, Hashable {
         return needs
     }
 
+    /// What lets the role end a WAL segment, in the database that it connects to.
+    package var grantOfSwitch: String { Self.execute("pg_switch_wal()", role.asSQLIdentifier) }
+
     private static func execute(_ function: String, _ role: String) -> String {
         "GRANT EXECUTE ON FUNCTION pg_catalog.\(function) TO \(role);"
     }

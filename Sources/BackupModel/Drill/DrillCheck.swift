@@ -51,6 +51,10 @@ extension DrillCheck {
         case http(url: String, status: Int)
         /// Does the program end with the status?
         case command(DrillCommand, exitStatus: Int32)
+        /// Did replay end exactly where it was planned to?
+        case replay
+        /// Is the last transaction before the target there, and the first one behind it not?
+        case boundary
 
         /// The kind of question.
         package var kind: Kind {
@@ -64,6 +68,8 @@ extension DrillCheck {
             case .amcheck: .amcheck
             case .http: .http
             case .command: .command
+            case .replay: .replay
+            case .boundary: .boundary
             }
         }
 
@@ -75,6 +81,7 @@ extension DrillCheck {
             case .amcheck: .equal(.number("0"))
             case .http(_, let status): .status(status)
             case .command(_, let status): .exit(status)
+            case .replay, .boundary: .equal(.number("0"))
             }
         }
     }
@@ -99,10 +106,25 @@ extension DrillCheck {
         case http
         /// A program.
         case command
+        /// The end of the replay.
+        case replay = "replay_complete"
+        /// The transactions on both sides of the target.
+        case boundary
 
         /// Whether a check of this kind gates unless its policy says otherwise: all do but `amcheck`, which reads all
         /// data, may not be installed, and would make the recovery time longer.
         package var gatesByDefault: Bool { self != .amcheck }
+
+        /// The kinds of backups of whose restore it can be asked.
+        ///
+        /// What a manifest says of tables, roles and extensions only that of dumps does.
+        package var backupKinds: Set<BackupKind> {
+            switch self {
+            case .rows, .structure, .roles, .extensions, .sequences: [.logical]
+            case .replay, .boundary: [.physical]
+            case .sql, .amcheck, .http, .command: [.logical, .physical]
+            }
+        }
     }
 }
 

@@ -92,7 +92,7 @@ extension DrillPolicy {
         package init() {}
     }
 
-    /// Which logical backup is restored.
+    /// Which backup is restored, and to which moment.
     package struct Source: Sendable, Hashable {
         /// How the backup is chosen.
         package enum Selection: Sendable, Hashable {
@@ -104,10 +104,25 @@ extension DrillPolicy {
             case id(RunID)
         }
 
-        /// How the backup is chosen.
+        /// What a physical backup is recovered to.
+        package enum Target: Sendable, Hashable {
+            /// A moment as `restore --to` takes it.
+            case moment(RestoreMoment)
+            /// Any moment that can be reached, not longer ago than this before the end of the WAL; `nil` is the whole
+            /// window.
+            case random(within: Duration?)
+        }
+
+        /// Dumps, or the files of a cluster.
+        package var kind = BackupKind.logical
+        /// How the backup is chosen; of physical ones, `latest` is the newest from which the target is reached.
         package var selection = Selection.latest
         /// The databases that are restored, or `nil` for all of the backup.
         package var databases: [String]?
+        /// What a physical backup is recovered to; a logical one has a single recovery point.
+        package var target = Target.moment(.latest)
+        /// What the choice of a random target begins with; `nil` takes one by chance.
+        package var seed: UInt32?
 
         /// The newest backup with all its databases.
         package init() {}
@@ -122,14 +137,6 @@ extension DrillPolicy {
 
         /// A server with the default settings in the system's temporary directory.
         package init() {}
-    }
-
-    /// How far a policy may set a setting that isolates a drill's server.
-    package enum Isolation: Sendable, Hashable {
-        /// Only to this value.
-        case only(String)
-        /// Not at all.
-        case never
     }
 
     /// A form of the report.

@@ -26,6 +26,8 @@ package struct DrillReport: Sendable, Hashable, Codable {
     package var recoveryPoint: RecoveryPointRecord?
     /// The backup that was restored; absent if there was none.
     package var backup: BackupRecord?
+    /// How the WAL was replayed; absent for a logical backup, or if recovery was not begun.
+    package var recovery: RecoveryRecord?
     /// The answers to the checks.
     package var checks: [CheckRecord]
     /// What somebody has to look at.
@@ -49,7 +51,7 @@ package struct DrillReport: Sendable, Hashable, Codable {
         case schema, id, verdict, reasons, policy, objectives, clock
         case recoveryTime = "recovery_time"
         case recoveryPoint = "recovery_point"
-        case backup, checks, findings, target, cleanup, environment, deviations, assumptions
+        case backup, recovery, checks, findings, target, cleanup, environment, deviations, assumptions
         case notTested = "not_tested"
         case chain
     }
@@ -231,6 +233,10 @@ extension DrillReport {
         package var timeline: UInt32?
         /// Where the uncertainty comes from.
         package var uncertaintyBasis: String?
+        /// The moment of the damage that recovery ends before; absent if it is the declared failure.
+        package var failure: Timestamp?
+        /// Whether at most this was lost; absent if it is just this.
+        package var isUpperBound: Bool?
 
         private enum CodingKeys: String, CodingKey {
             case actual = "rpa_s"
@@ -239,6 +245,8 @@ extension DrillReport {
             case lsn = "lsn_end"
             case timeline
             case uncertaintyBasis = "uncertainty_basis"
+            case failure
+            case isUpperBound = "upper_bound"
         }
 
         init(_ point: RecoveryPoint) {
@@ -249,6 +257,8 @@ extension DrillReport {
             database = point.database
             lsn = point.lsn
             timeline = point.timeline
+            failure = point.failure
+            isUpperBound = point.isUpperBound ? true : nil
         }
     }
 

@@ -4,7 +4,8 @@ extension DrillReport {
     /// The same report gives the same text.
     package var markdown: String {
         "# Drill report: \(escapedForMarkdown(policy.name))\n\n" + verdictBox + scopeSection + objectiveSection
-            + phaseSection + recoveryPointSection + backupSection + checkSection + targetSection + findingSection
+            + phaseSection + recoveryPointSection + backupSection + (recovery?.markdown ?? "") + checkSection
+            + targetSection + findingSection
             + environmentSection + limitSection + chainSection
     }
 
@@ -24,8 +25,9 @@ extension DrillReport {
         case .pass:
             let time = recoveryTime.total.map { Self.text($0) } ?? "?"
             let point = recoveryPoint.map { Self.text($0.actual) } ?? "?"
+            let bound = recoveryPoint?.isUpperBound == true ? "at most " : ""
             return "\(name) was restored to an empty server and every gating check held. Recovery took \(time) (RTO "
-                + "\(Self.text(objectives.rto))), and \(point) of data would have been lost (RPO "
+                + "\(Self.text(objectives.rto))), and \(bound)\(point) of data would have been lost (RPO "
                 + "\(Self.text(objectives.rpo)))."
         case .fail:
             guard let total = recoveryTime.total else { return "\(name): recovery was not proved. The drill failed:" }
@@ -99,9 +101,13 @@ extension DrillReport {
         let timeline = point.timeline.map { " on timeline \($0)" } ?? ""
         let position = point.lsn.map { ", WAL position `\($0)`\(timeline)" } ?? ""
         let source = point.uncertaintyBasis.map { " (\(escapedForMarkdown($0)))" } ?? ""
-        return "## Recovery point\n\nAll that was committed before \(point.covered.readable) is there; the failure was "
-            + "declared at \(clock.t0.readable). Evidence: \(point.basis.rawValue)\(database)\(position). "
-            + "RPA \(Self.text(point.actual)) ± \(Self.text(point.uncertainty))\(source).\n\n"
+        let failure =
+            point.failure.map { "the damage is supposed to have been done at \($0.readable)" }
+            ?? "the failure was declared at \(clock.t0.readable)"
+        let bound = point.isUpperBound == true ? "at most " : ""
+        return "## Recovery point\n\nAll that was committed before \(point.covered.readable) is there; \(failure). "
+            + "Evidence: \(point.basis.rawValue)\(database)\(position). "
+            + "RPA \(bound)\(Self.text(point.actual)) ± \(Self.text(point.uncertainty))\(source).\n\n"
     }
 
     private var backupSection: String {

@@ -165,7 +165,13 @@ extension DrillPolicy {
         var texts: [String] = []
         if objectives.detect == .zero { texts.append("The time to notice a failure: nothing is assumed for it.") }
         if objectives.declare == .zero { texts.append("The time to decide to restore: nothing is assumed for it.") }
-        texts.append("Recovery to a chosen moment: a logical backup has one recovery point.")
+        if source.kind == .logical {
+            texts.append("Recovery to a chosen moment: a logical backup has one recovery point.")
+        } else if source.target == .moment(.latest) {
+            texts.append("Recovery to a chosen moment: the target was the end of the WAL.")
+        } else {
+            texts.append("Recovery to the end of the WAL, and so what a loss of the server now would cost.")
+        }
         texts.append("Loss of the repository, and restoring on another host.")
         let kinds = Set(checks.map(\.question.kind))
         if kinds.contains(.structure) {
@@ -179,9 +185,12 @@ extension DrillPolicy {
         let words: [(DrillCheck.Kind, String)] = [
             (.rows, "Row counts against the manifest"), (.structure, "The schema against the manifest"),
             (.roles, "Roles"), (.extensions, "Extensions"), (.sequences, "Sequences"),
-            (.amcheck, "The soundness of indexes"),
+            (.amcheck, "The soundness of indexes"), (.replay, "The end of the replay"),
+            (.boundary, "Transactions on both sides of the target"),
         ]
-        for (kind, what) in words where !kinds.contains(kind) { texts.append("\(what): no \(kind.rawValue) check.") }
+        for (kind, what) in words where kind.backupKinds.contains(source.kind) && !kinds.contains(kind) {
+            texts.append("\(what): no \(kind.rawValue) check.")
+        }
         if let databases = source.databases {
             texts.append("Databases other than \(databases.joined(separator: ", ")).")
         }

@@ -14,6 +14,10 @@ package struct DrillSpan: Sendable, Hashable {
         case fetch
         /// Writing the data back.
         case restore
+        /// Replaying WAL.
+        case replay
+        /// Becoming a server that takes writes.
+        case promote
         /// Statistics, after which queries run as they should.
         case warmUp = "warm_up"
         /// Gating checks.

@@ -194,6 +194,14 @@ package struct DrillVerdict: Sendable, Hashable {
         guard let point = observation.recoveryPoint else {
             return .notVerified("the recovery point is not known: nothing was restored")
         }
+        if point.actual > policy.objectives.rpo, policy.source.kind == .physical {
+            let age = DurationText.format(point.actual)
+            return .failed(
+                point.isUpperBound
+                    ? "the WAL that was recovered ends \(age) before the declared failure, so that up to so much may be "
+                        + "lost; the RPO is \(target); with heartbeats in the WAL it would be known how much"
+                    : "the WAL that was recovered ends \(age) before the declared failure; the RPO is \(target)")
+        }
         if point.actual > policy.objectives.rpo {
             let which =
                 switch policy.source.selection {

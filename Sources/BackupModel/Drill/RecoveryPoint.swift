@@ -4,6 +4,12 @@ package struct RecoveryPoint: Sendable, Hashable {
     package enum Basis: String, Sendable, Hashable, Codable {
         /// The clock read in the snapshot that a dump was taken from.
         case dumpSnapshot = "dump snapshot"
+        /// A heartbeat in the WAL that was replayed.
+        case heartbeat
+        /// The last time that the WAL which was replayed tells: nothing says that the source wrote nothing since.
+        case lastRecord = "last record"
+        /// The moment that recovery was to end at, and did.
+        case target
     }
 
     /// The snapshot that one database was dumped from.
@@ -40,6 +46,41 @@ package struct RecoveryPoint: Sendable, Hashable {
     package var lsn: LogSequenceNumber?
     /// The timeline of that position.
     package var timeline: UInt32?
+    /// The moment of the damage that recovery ends before; `nil` is the declared failure.
+    package var failure: Timestamp?
+    /// Whether less may have been lost than ``actual``, and not more.
+    package var isUpperBound = false
+
+    /// The recovery point of a recovery to the end of the WAL, the last of which is from `covered`.
+    ///
+    /// With a heartbeat in it the source is known to have written until then; otherwise it may have been idle since,
+    /// and ``actual`` is the most that was lost.
+    package init(
+        endOfWAL covered: Timestamp, hasHeartbeat: Bool, lsn: LogSequenceNumber, timeline: UInt32,
+        declaredFailure: Timestamp, clockUncertainty: Duration
+    ) {
+        let age = declaredFailure.since(covered)
+        actual = max(age, .zero)
+        uncertainty = clockUncertainty + max(.zero - age, .zero)
+        basis = hasHeartbeat ? .heartbeat : .lastRecord
+        self.covered = covered
+        self.lsn = lsn
+        self.timeline = timeline
+        isUpperBound = !hasHeartbeat
+    }
+
+    /// The recovery point of a recovery to a chosen moment, which ended there: nothing before it was lost.
+    ///
+    /// The source's own clock told the times in the WAL, so that no other is compared.
+    package init(target: Timestamp, lsn: LogSequenceNumber, timeline: UInt32) {
+        actual = .zero
+        uncertainty = .zero
+        basis = .target
+        covered = target
+        failure = target
+        self.lsn = lsn
+        self.timeline = timeline
+    }
 
     /// The recovery point of dumps, which is their oldest snapshot; `nil` if there is none.
     ///

@@ -49,6 +49,7 @@ public enum ErrorCode: String, Sendable, Hashable, CaseIterable, Codable {
     // Restore.
     case targetNotEmpty = "target-not-empty"
     case targetUnsuitable = "target-unsuitable"
+    case targetFull = "target-full"
     case momentUnreachable = "moment-unreachable"
     case restoreFailed = "restore-failed"
 

@@ -20,12 +20,14 @@ public struct PhysicalRecord: Sendable, Hashable, Codable {
     public var configurationMissing: Bool
     /// What the server said of bad pages; `nil` when it found none.
     public var damage: [String]?
+    /// A role that may do everything on the restored server; `nil` in a backup that does not know one.
+    public var superuser: String?
 
     /// Makes the record.
     public init(
         start: LogSequenceNumber, stop: LogSequenceNumber, timeline: UInt32, walSegmentBytes: Int64, files: Int,
         packs: Int, tablespaces: [Tablespace], configuration: [ConfigurationFile], configurationMissing: Bool,
-        damage: [String]?
+        damage: [String]?, superuser: String? = nil
     ) {
         self.start = start
         self.stop = stop
@@ -37,6 +39,7 @@ public struct PhysicalRecord: Sendable, Hashable, Codable {
         self.configuration = configuration
         self.configurationMissing = configurationMissing
         self.damage = damage
+        self.superuser = superuser
     }
 
     /// A tablespace.

@@ -63,6 +63,12 @@ package struct CapturedConfiguration: Sendable, Hashable {
             .compactMap { ServerConfigurationText($0).removingBlocks().text.value(of: name) }.first
     }
 
+    /// What a server takes of the files as they are, blocks of restores included.
+    package func text(of name: String) -> String? {
+        [alteredSettings, settings].lazy.compactMap { $0 }.compactMap { ServerConfigurationText($0).value(of: name) }
+            .first.map { String(decoding: $0, as: UTF8.self) }
+    }
+
     /// Whether a path is absolute, or climbs.
     static func leavesDirectory(_ path: [UInt8]) -> Bool {
         path.first == UInt8(ascii: "/")

@@ -9,6 +9,8 @@ package struct OverlaySetting: Sendable, Hashable {
         case dataDirectory
         /// A file in the data directory.
         case file(String)
+        /// A file that says who is let in.
+        case access(String)
         case socketDirectory
         case port
         case clusterName
@@ -61,8 +63,8 @@ package struct OverlaySetting: Sendable, Hashable {
         [
             OverlaySetting("data_directory", .dataDirectory, why: "it runs on data of its own"),
             OverlaySetting("config_file", .file("postgresql.conf"), why: "it reads settings of its own"),
-            OverlaySetting("hba_file", .file("pg_hba.conf"), why: "it lets in whom its own directory says"),
-            OverlaySetting("ident_file", .file("pg_ident.conf"), why: "it lets in whom its own directory says"),
+            OverlaySetting("hba_file", .access("pg_hba.conf"), why: "it lets in who started it, and nobody else"),
+            OverlaySetting("ident_file", .access("pg_ident.conf"), why: "it lets in who started it, and nobody else"),
             OverlaySetting("external_pid_file", .text(""), why: "it writes no file elsewhere"),
             OverlaySetting("unix_socket_directories", .socketDirectory, why: "its socket is in its own directory"),
             OverlaySetting("port", .port, why: "its socket has the name that is looked for"),
@@ -115,7 +117,8 @@ package struct CloneOverlay: Sendable, Hashable {
         package var origin: OverlaySetting.Origin
         /// Absolute, without `.`, `..`, `//` or a slash at its end: as the server prints it.
         package var dataDirectory: String
-        /// Like ``dataDirectory``.
+        /// Like ``dataDirectory``; of a restored server, the files that say who is let in are there too, as those of its
+        /// source may ask for passwords that nobody has.
         package var socketDirectory: String
         package var port: UInt16
         /// Up to 63 characters of ASCII.
@@ -185,6 +188,38 @@ package struct CloneOverlay: Sendable, Hashable {
     /// The arguments for `postgres`: `-c`, `name=value`, and so on.
     package var arguments: [String] { entries.flatMap { ["-c", "\($0.setting.name)=\($0.value)"] } }
 
+    /// The overlay without those settings among `names` that a policy may set as it likes.
+    package func leaving(_ names: Set<String>) -> CloneOverlay {
+        var copy = self
+        copy.entries.removeAll { $0.setting.value == .sharedBuffers && names.contains($0.setting.name) }
+        return copy
+    }
+
+    /// The settings by name, as ``arguments`` has them.
+    package var configuration: [String: String] {
+        Dictionary(uniqueKeysWithValues: entries.map { ($0.setting.name, $0.value) })
+    }
+
+    /// The lines for a report, if the server answers each entry as it must.
+    ///
+    /// `answers` has what ``question(for:)`` brought, by name; what is absent is not known to the server.
+    ///
+    /// - Throws: ``ErrorCode/targetUnsuitable``, with each setting that is otherwise.
+    package func proof(from answers: [String: String]) throws(BackupError) -> [String] {
+        let wrong = entries.filter { !$0.holds(answers[$0.setting.name]) }
+        guard wrong.isEmpty else {
+            throw BackupError(
+                .targetUnsuitable, "The server that was started is not isolated.",
+                reason: wrong.map {
+                    let answer = answers[$0.setting.name].map { "is '\($0)'" } ?? "is not known to it"
+                    return "\($0.setting.name) \(answer) and must be '\($0.value)', so that \($0.setting.why)"
+                }.joined(separator: "; "),
+                remedy: "Find out what sets it otherwise, and remove that: settings of a role or a database win over "
+                    + "those that a server is started with.")
+        }
+        return entries.map { "\($0.setting.name) = '\(answers[$0.setting.name] ?? "")': \($0.setting.why)" }
+    }
+
     /// The statement that asks the server for an entry, which ``Entry/holds(_:)`` judges.
     package static func question(for entry: Entry) -> String { "SHOW \(entry.setting.name)" }
 
@@ -194,6 +229,8 @@ package struct CloneOverlay: Sendable, Hashable {
         case .text(let text): text
         case .dataDirectory: server.dataDirectory
         case .file(let name): "\(server.dataDirectory)/\(name)"
+        case .access(let name):
+            "\(server.origin == .restored ? server.socketDirectory : server.dataDirectory)/\(name)"
         case .socketDirectory: PathList.quoted(server.socketDirectory)
         case .port: "\(server.port)"
         case .clusterName: server.clusterName

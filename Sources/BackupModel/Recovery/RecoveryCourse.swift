@@ -62,9 +62,13 @@ extension RecoveryCourse {
         guard last >= own.upperBound else { return missing(last + 1, backup) }
         var obstacle = path.missing(after: last, in: coverage).map(RecoveryObstacle.missing)
         let unreadable = try search.firstUnreadable(own.lowerBound...last)
-        if let unreadable, unreadable < last || obstacle != nil, let segment = path.segment(unreadable) {
-            last = unreadable
-            obstacle = .unreadable(segment, why: try search.index.summary(of: segment).damage ?? "it is damaged")
+        if let unreadable, let segment = path.segment(unreadable) {
+            let summary = try search.index.summary(of: segment)
+            // The last one may be unfinished; of one that nobody can say anything of, that cannot be told.
+            if unreadable < last || obstacle != nil || !summary.isKnown {
+                last = unreadable
+                obstacle = .unreadable(segment, why: summary.damage ?? "it is damaged")
+            }
         }
         if let obstacle, last < own.upperBound { return .failure(Unfit(why: .obstacle(obstacle))) }
         if last == own.upperBound, try search.end(own.lowerBound...last) < backup.stop, let segment = path.segment(last)

@@ -112,7 +112,7 @@ extension RecoveryCandidate {
 package enum RecoveryObstacle: Sendable, Hashable {
     /// The segment is not stored, and later ones are.
     case missing(WALSegmentName)
-    /// The segment's WAL ends before the segment does, and later ones are stored.
+    /// The segment's WAL ends before the segment does, and later ones are stored; or nobody can say where it ends.
     case unreadable(WALSegmentName, why: String)
 
     /// The segment.

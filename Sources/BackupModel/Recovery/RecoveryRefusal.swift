@@ -89,7 +89,7 @@ extension RecoveryObstacle {
         switch self {
         case .missing(let segment): "WAL segment \(segment) is not stored, but later ones are"
         case .unreadable(let segment, let why):
-            "the WAL of segment \(segment) ends before the segment does (\(why)), and later ones are stored"
+            "the WAL of segment \(segment) ends before the segment does (\(why))"
         }
     }
 }

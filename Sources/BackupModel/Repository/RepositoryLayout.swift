@@ -87,6 +87,15 @@ package struct IncarnationLayout: Sendable, Hashable {
         case .other: wal.appending("other/\(name).zst")
         }
     }
+    /// The file that an object below ``wal`` is, if its key is the one that such a file has.
+    package func walFile(_ key: ObjectKey, segmentSize: WALSegmentSize) -> WALFileName? {
+        guard key.text.hasSuffix(".zst"),
+            let name = WALFileName(parsing: key.lastComponent.dropLast(4), segmentSize: segmentSize), key == file(name)
+        else { return nil }
+        return name
+    }
+    /// The folder of a log's segments.
+    package func log(_ log: WALLogName) -> ObjectKey { wal.appending("\(log)") }
     /// The folder of the segments that were not finished.
     package var pieces: ObjectKey { wal.appending("partial") }
     /// The folder of the pieces of a segment that was not finished.
@@ -94,6 +103,16 @@ package struct IncarnationLayout: Sendable, Hashable {
     package func piece(_ piece: WALPiece) -> ObjectKey {
         pieces(of: piece.segment).appending("\(piece.name).zst")
     }
+
+    package var index: ObjectKey { root.appending("index") }
+    /// The roll-up of a log folder.
+    package func rollUp(of log: WALLogName) -> ObjectKey { index.appending("\(log).zst") }
+    /// The folder of the roll-ups over roll-ups of a timeline.
+    package func spans(of timeline: UInt32) -> ObjectKey { index.appending("\(timeline.eightHexDigits)/spans") }
+    package func span(_ span: WALLogSpan) -> ObjectKey { spans(of: span.timeline).appending("\(span.name).zst") }
+    /// The folder of what is known to be lost.
+    package var gaps: ObjectKey { wal.appending("gaps") }
+    package func gap(_ record: WALGapRecord) -> ObjectKey { gaps.appending("\(record.name).json") }
 }
 
 /// `repository.json`: what makes a folder or bucket a repository.

@@ -14,6 +14,8 @@ package struct WALArchiveFacts: Sendable {
     package var piecesEnd: LogSequenceNumber?
     /// When segments were stored that come next behind a gap, as far as that is known.
     package var storedAt: [WALSegmentName: Timestamp] = [:]
+    /// WAL that is known to be lost, and that a moment behind the newest backup needs.
+    package var recordedGaps: [WALGapRecord] = []
     /// Uploads under way, and for how long.
     package var uploads: [WALSegmentName: Duration] = [:]
     /// What the server says; `nil` if it was not asked or did not answer.

@@ -178,6 +178,12 @@ extension WALArchiveStatus {
                 text: "The history of timeline \(timeline) is not stored: \(timeline.eightHexDigits).history. Recovery "
                     + "cannot follow the timeline without it; archive it from pg_wal of the server.")
         }
+        findings += facts.recordedGaps.map {
+            Finding(
+                level: .critical,
+                text: "\($0.description) Take a new base backup: apex-backup backup --kind physical (found at "
+                    + "\($0.foundAt.readable): \($0.reason)).")
+        }
         if let failed = facts.server?.lastFailedAt,
             failed > facts.server?.lastArchivedAt ?? Timestamp(microseconds: .min)
         {

@@ -10,6 +10,8 @@ package struct WALOverview: Sendable, Hashable, Codable {
     package private(set) var latestWitnessTime: Timestamp?
     /// How many restore points there are.
     package private(set) var restorePoints = 0
+    /// How many tablespaces are made.
+    package private(set) var tablespaceCreations = 0
     /// The first byte of the first segment whose valid WAL ends before it does.
     package private(set) var firstUnreadable: LogSequenceNumber?
 
@@ -28,6 +30,7 @@ extension WALOverview {
         other.lastTransactionEnd = summary.lastTransactionEnd
         other.latestWitnessTime = summary.witnesses.map(\.time).max()
         other.restorePoints = summary.restorePoints.entries.count
+        other.tablespaceCreations = summary.tablespaceCreations.entries.count
         other.firstUnreadable = summary.damage == nil ? nil : summary.start
         add(other)
     }
@@ -38,6 +41,7 @@ extension WALOverview {
         lastTransactionEnd = other.lastTransactionEnd ?? lastTransactionEnd
         latestWitnessTime = [latestWitnessTime, other.latestWitnessTime].compactMap(\.self).max()
         restorePoints &+= other.restorePoints
+        tablespaceCreations &+= other.tablespaceCreations
         firstUnreadable = firstUnreadable ?? other.firstUnreadable
     }
 }

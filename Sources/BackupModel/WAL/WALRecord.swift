@@ -33,6 +33,8 @@ package struct WALRecord: Sendable, Hashable {
         case backupEnd(start: LogSequenceNumber)
         /// The record at `start` was never finished: the server crashed, and goes on here.
         case overwrittenRecord(start: LogSequenceNumber, time: Timestamp)
+        /// A tablespace was made in a directory; in none of its own if that has no name.
+        case tablespaceCreation(oid: UInt32, location: String)
         /// `pg_logical_emit_message`.
         case message(WALMessage)
     }

@@ -42,6 +42,8 @@ extension WALRecord.Content {
         case .backupEnd: self = .backupEnd(start: main.position(at: 0))
         case .overwrittenRecord:
             self = .overwrittenRecord(start: main.position(at: 0), time: main.timestamp(at: 8))
+        case .tablespaceCreation:
+            self = .tablespaceCreation(oid: main.uint32(at: 0), location: main.text(from: 4, upTo: main.count))
         case .message:
             guard let message = WALMessage(main, length: length) else { return nil }
             self = .message(message)
@@ -105,6 +107,7 @@ extension WALRecordKind {
         case .fullPageWrites: 1
         case .backupEnd: 8
         case .overwrittenRecord: 16
+        case .tablespaceCreation: 5
         case .message: 24
         }
     }

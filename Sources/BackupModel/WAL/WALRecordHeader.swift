@@ -60,6 +60,7 @@ struct WALRecordHeader: Sendable, Hashable {
         switch resourceManager {
         case 0: WALRecordKind(controlInfo: info)
         case 1: WALRecordKind(transactionInfo: info)
+        case 5: info & 0xF0 == 0 ? .tablespaceCreation : nil
         case 21: info & 0xF0 == 0 ? .message : nil
         default: nil
         }
@@ -82,6 +83,7 @@ enum WALRecordKind: Sendable, Hashable {
     case fullPageWrites
     case backupEnd
     case overwrittenRecord
+    case tablespaceCreation
     case message
 
     /// A kind of the resource manager Transaction (PostgreSQL, src/include/access/xact.h).
@@ -118,6 +120,7 @@ enum WALRecordKind: Sendable, Hashable {
         case .commit, .abort, .prepare: 64
         case .commitPrepared, .abortPrepared: 1 << 20
         case .message: 24 + 2 * WALMessage.keptBytes
+        case .tablespaceCreation: 4 + 1024
         default: 128
         }
     }

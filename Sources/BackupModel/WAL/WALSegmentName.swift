@@ -58,9 +58,7 @@ package struct WALSegmentName: Sendable, Hashable {
     }
 
     /// The folder that the segment has in the repository: `<timeline>/<log>`, 4 GiB of WAL.
-    package var logFolder: String {
-        "\(timeline.eightHexDigits)/\(UInt32(truncatingIfNeeded: number / size.segmentsPerLog).eightHexDigits)"
-    }
+    package var logFolder: String { log.description }
 }
 
 extension WALSegmentName: CustomStringConvertible {
@@ -91,6 +89,12 @@ extension UInt32 {
             default: return nil
             }
         }
+    }
+
+    /// Returns `nil` unless `text` is exactly what ``eightHexDigits`` makes of a number.
+    package init?(eightHexDigits text: some StringProtocol) {
+        guard text.utf8.count == 8 else { return nil }
+        self.init(upperCaseHex: text.utf8)
     }
 
     /// This number as eight upper-case hexadecimal digits, as in the names of WAL files.

@@ -55,6 +55,8 @@ package struct WALSegmentSummary: Sendable, Hashable, Codable {
     package var fullPageWrites = Few<FullPageWrites>()
     /// Records that a crash left unfinished.
     package var overwrittenRecords = Few<OverwrittenRecord>()
+    /// Where tablespaces were made.
+    package var tablespaceCreations = Few<TablespaceCreation>()
     /// Where the segment was left for the next one, if that was before its end.
     package var switchedAt: LogSequenceNumber?
 
@@ -74,6 +76,21 @@ package struct WALSegmentSummary: Sendable, Hashable, Codable {
         validEnd = start
         continuedBytes = header.page.flags.contains(.continuesRecord) ? header.page.remainingLength : 0
     }
+
+    /// The summary of a stored segment of which nobody can say anything, and why.
+    package init(unknown segment: WALSegmentName, of systemIdentifier: String, why: String) {
+        self.systemIdentifier = systemIdentifier
+        major = 0
+        timeline = segment.timeline
+        start = segment.start
+        end = segment.end
+        validEnd = start
+        continuedBytes = 0
+        damage = why
+    }
+
+    /// Whether it was read from the segment.
+    package var isKnown: Bool { major > 0 }
 }
 
 extension WALSegmentSummary {
@@ -128,6 +145,14 @@ extension WALSegmentSummary {
         package var isOn: Bool
     }
 
+    /// `CREATE TABLESPACE`.
+    package struct TablespaceCreation: Sendable, Hashable, Codable {
+        package var lsn: LogSequenceNumber
+        package var oid: UInt32
+        /// The directory on the server that wrote it, which a server that recovers takes too.
+        package var location: String
+    }
+
     /// A record that a crash left unfinished.
     package struct OverwrittenRecord: Sendable, Hashable, Codable {
         package var lsn: LogSequenceNumber
@@ -167,6 +192,8 @@ extension WALSegmentSummary {
         case .fullPageWrites(let isOn): fullPageWrites.append(FullPageWrites(lsn: lsn, isOn: isOn))
         case .overwrittenRecord(let start, _):
             overwrittenRecords.append(OverwrittenRecord(lsn: lsn, start: start))
+        case .tablespaceCreation(let oid, let location):
+            tablespaceCreations.append(TablespaceCreation(lsn: lsn, oid: oid, location: location))
         case .segmentSwitch: switchedAt = lsn
         case .prepare: break
         }

@@ -64,6 +64,17 @@ extension [UInt8] {
 }
 
 extension Span<UInt8> {
+    /// Whether both hold the same bytes.
+    package func isEqual(to other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        return unsafe withUnsafeBufferPointer { own in
+            unsafe other.withUnsafeBufferPointer { other in
+                guard let own = own.baseAddress, let from = other.baseAddress else { return true }
+                return unsafe memcmp(own, from, other.count) == 0
+            }
+        }
+    }
+
     /// Calls `body` with pieces of at most 1 GiB, as C libraries count in 32 bits.
     func forEachPiece(
         _ body: (UnsafeMutablePointer<UInt8>, UInt32) throws(BackupError) -> Void

@@ -32,6 +32,14 @@ internal import CZstd
         return try output.withBytes(body)
     }
 
+    /// Calls `body` with the frame that was made last.
+    func withOutput(_ body: (Span<UInt8>) throws(BackupError) -> Void) throws(BackupError) {
+        try output.withBytes(body)
+    }
+
+    /// The most bytes that a frame of `content` bytes has.
+    static func largestFrame(of content: Int) -> Int { ZSTD_compressBound(content) }
+
     @discardableResult
     private func check(_ result: Int) throws(BackupError) -> Int {
         guard ZSTD_isError(result) == 0 else {
@@ -42,6 +50,8 @@ internal import CZstd
 }
 
 /// Reads frames that ``FrameCompressor`` made.
+///
+/// Their own checksum is for stock tools: whoever reads them here has a SHA-256 of the content to compare.
 @safe package final class FrameDecompressor {
     private let context: OpaquePointer
     private let output: ChunkBuffer
@@ -53,9 +63,14 @@ internal import CZstd
         }
         unsafe self.context = unsafe context
         output = ChunkBuffer(capacity: largestContent)
+        // Only a library that does not know of this compares all the same.
+        _ = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_experimentalParam3, Self.ignoresChecksum)
     }
 
     deinit { unsafe ZSTD_freeDCtx(context) }
+
+    /// `ZSTD_d_ignoreChecksum` of `ZSTD_d_forceIgnoreChecksum`, as zstd.h names them for static linking.
+    private static let ignoresChecksum: CInt = 1
 
     /// Calls `body` with the content of the one frame in `stored`.
     ///
@@ -71,5 +86,10 @@ internal import CZstd
         guard ZSTD_isError(length) == 0 else { throw CodecError.decompressing(zstd: length) }
         output.didFill(length)
         return try output.withBytes(body)
+    }
+
+    /// Calls `body` with what the last call of ``decompress(_:_:)`` found.
+    package func withContent(_ body: (Span<UInt8>) throws(BackupError) -> Void) throws(BackupError) {
+        try output.withBytes(body)
     }
 }

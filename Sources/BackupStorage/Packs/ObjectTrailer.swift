@@ -47,7 +47,7 @@ package enum ObjectTrailer {
             proof: SHA256Digest(bytes: Array(trailer.suffix(32))))
     }
 
-    static func damaged(_ key: ObjectKey, _ reason: String) -> BackupError {
+    package static func damaged(_ key: ObjectKey, _ reason: String) -> BackupError {
         BackupError(
             .objectDamaged, "'\(key)' is damaged.", reason: reason,
             remedy: "Put it back from a copy of the repository; 'apex-backup verify' lists everything that is damaged.")

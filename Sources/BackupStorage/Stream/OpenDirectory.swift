@@ -8,6 +8,10 @@ struct DirectoryEntry: Equatable {
 
     let kind: Kind
     let size: Int64
+    /// The permission bits.
+    let mode: UInt32
+    /// How many names it has.
+    let names: Int
     /// Tells files and file systems apart.
     let device: UInt64
     let number: UInt64
@@ -22,6 +26,8 @@ struct DirectoryEntry: Equatable {
             default: .other
             }
         size = Int64(status.st_size)
+        mode = UInt32(status.st_mode) & 0o7777
+        names = Int(status.st_nlink)
         device = UInt64(status.st_dev)
         number = UInt64(status.st_ino)
         isRoots = status.st_uid == 0
@@ -29,8 +35,37 @@ struct DirectoryEntry: Equatable {
 
     func isSame(as other: DirectoryEntry) -> Bool { device == other.device && number == other.number }
 }
+
+/// The name of an entry of a directory, which need not be text.
+@safe protocol EntryName: Sendable, CustomStringConvertible {
+    /// Calls `body` with the name as C has it.
+    func withCharacters<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result
+}
+
+extension String: EntryName {
+    func withCharacters<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result { unsafe withCString(body) }
+}
+
+/// A name of any bytes but null and the slash.
+struct ByteName: EntryName {
+    let bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    /// As ``DataPath`` writes it.
+    var description: String { DataPath(bytes: bytes)?.description ?? String(decoding: bytes, as: UTF8.self) }
+
+    func withCharacters<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
+        let terminated = bytes.map { CChar(bitPattern: $0) } + [0]
+        return unsafe terminated.withUnsafeBufferPointer { buffer in
+            guard let start = buffer.baseAddress else { preconditionFailure("a name ends with a null") }
+            return unsafe body(start)
+        }
+    }
+}
+
 /// An open directory; every name is a single component below it, and a symbolic link is never followed.
-@safe struct OpenDirectory: ~Copyable {
+@safe struct OpenDirectory: ~Copyable, Sendable {
     /// What became of giving a file its final name.
     enum Naming { case done, taken, unsupported }
 
@@ -53,9 +88,9 @@ struct DirectoryEntry: Equatable {
     deinit { _ = Glibc.close(descriptor) }
 
     /// The directory `name`, or `nil` if there is none.
-    func directory(_ name: String) throws(BackupError) -> OpenDirectory? {
+    func directory(_ name: some EntryName) throws(BackupError) -> OpenDirectory? {
         let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-        let opened = retrying { unsafe openat(descriptor, name, flags) }
+        let opened = retrying { unsafe name.withCharacters { unsafe openat(descriptor, $0, flags) } }
         if opened >= 0 { return OpenDirectory(opened, "\(path)/\(name)") }
         switch errno {
         case ENOENT: return nil
@@ -71,19 +106,25 @@ struct DirectoryEntry: Equatable {
     /// already.
     ///
     /// False if this directory itself was removed meanwhile.
-    func makeDirectory(_ name: String, inherited: Bool) throws(BackupError) -> Bool {
-        if unsafe mkdirat(descriptor, name, 0o700) == 0 {
+    func makeDirectory(_ name: some EntryName, inherited: Bool) throws(BackupError) -> Bool {
+        guard try makeDirectoryForNow(name, inherited: inherited) else { return false }
+        try synchronize()
+        return true
+    }
+
+    /// Does the same for whoever makes the whole file system durable in the end.
+    func makeDirectoryForNow(_ name: some EntryName, inherited: Bool) throws(BackupError) -> Bool {
+        if unsafe name.withCharacters({ unsafe mkdirat(descriptor, $0, 0o700) }) == 0 {
             if inherited, let made = try directory(name) { try give(made.descriptor, name) }
         } else if errno != EEXIST {
             if errno == ENOENT { return false }
             throw systemError(errno, "The directory '\(path)/\(name)' cannot be made.")
         }
-        try synchronize()
         return true
     }
 
     /// Gives what root has just made here to the owner of this directory, who could not read it otherwise.
-    private func give(_ made: CInt, _ name: String) throws(BackupError) {
+    private func give(_ made: CInt, _ name: some EntryName) throws(BackupError) {
         guard geteuid() == 0 else { return }
         var (folder, own) = (stat(), stat())
         guard unsafe fstat(descriptor, &folder) == 0, unsafe fstat(made, &own) == 0 else {
@@ -97,9 +138,11 @@ struct DirectoryEntry: Equatable {
     }
 
     /// Opens the file `name` for reading, or returns `nil` if there is none.
-    func file(reading name: String) throws(BackupError) -> OpenFile? {
+    func file(reading name: some EntryName) throws(BackupError) -> OpenFile? {
         let opened = retrying {
-            unsafe openat(descriptor, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+            unsafe name.withCharacters {
+                unsafe openat(descriptor, $0, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+            }
         }
         guard opened >= 0 else {
             if errno == ENOENT { return nil }
@@ -115,9 +158,9 @@ struct DirectoryEntry: Equatable {
     }
 
     /// Makes the file `name` for its owner only, or returns `nil` if this directory itself was removed meanwhile.
-    func file(creating name: String) throws(BackupError) -> OpenFile? {
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
-        let opened = retrying { unsafe openat(descriptor, name, flags, 0o600) }
+    func file(creating name: some EntryName) throws(BackupError) -> OpenFile? {
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
+        let opened = retrying { unsafe name.withCharacters { unsafe openat(descriptor, $0, flags, 0o600) } }
         if opened < 0, errno == ENOENT { return nil }
         guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be made.") }
         let file = OpenFile(opened: opened, name: "\(path)/\(name)")
@@ -125,18 +168,46 @@ struct DirectoryEntry: Equatable {
         return file
     }
 
+    /// Opens the file `name`, which is made if it is not there, to take locks on it.
+    func file(locking name: String) throws(BackupError) -> OpenFile {
+        let opened = retrying { unsafe openat(descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600) }
+        guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be locked.") }
+        let file = OpenFile(opened: opened, name: "\(path)/\(name)")
+        try give(opened, name)
+        return file
+    }
+
     /// Makes the symbolic link `name`.
-    func makeLink(_ name: String, to target: String) throws(BackupError) {
-        guard unsafe symlinkat(target, descriptor, name) == 0 else {
+    func makeLink(_ name: some EntryName, to target: String) throws(BackupError) {
+        guard unsafe name.withCharacters({ unsafe symlinkat(target, descriptor, $0) }) == 0 else {
             throw systemError(errno, "The link '\(path)/\(name)' cannot be made.")
         }
     }
 
-    /// Opens the file `name`, which must be there, to write parts of it.
-    func file(changing name: String) throws(BackupError) -> OpenFile {
-        let opened = retrying { unsafe openat(descriptor, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) }
+    /// Opens the file `name`, which must be there, to read it and to write parts of it.
+    func file(changing name: some EntryName) throws(BackupError) -> OpenFile {
+        let opened = retrying {
+            unsafe name.withCharacters {
+                unsafe openat(descriptor, $0, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+            }
+        }
         guard opened >= 0 else { throw systemError(errno, "'\(path)/\(name)' cannot be written to.") }
-        return OpenFile(opened: opened, name: "\(path)/\(name)")
+        let file = OpenFile(opened: opened, name: "\(path)/\(name)")
+        try give(opened, name)
+        return file
+    }
+
+    /// Where the symbolic link `name` leads, or `nil` if there is no link of that name.
+    func target(ofLink name: some EntryName) throws(BackupError) -> String? {
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 4096) { room, count in
+            let length = unsafe room.withMemoryRebound(to: CChar.self) { room in
+                unsafe name.withCharacters { link in
+                    unsafe room.baseAddress.map { unsafe readlinkat(descriptor, link, $0, room.count) } ?? 0
+                }
+            }
+            count = max(0, length)
+        }
+        return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
     }
 
     /// Gives this directory permission bits.
@@ -147,8 +218,11 @@ struct DirectoryEntry: Equatable {
     }
 
     /// Gives the file `name` the name `final`, which may be taken.
-    func replace(_ final: String, with name: String) throws(BackupError) {
-        guard unsafe renameat(descriptor, name, descriptor, final) == 0 else {
+    func replace(_ final: some EntryName, with name: some EntryName) throws(BackupError) {
+        let isDone = unsafe name.withCharacters { old in
+            unsafe final.withCharacters { new in unsafe renameat(descriptor, old, descriptor, new) == 0 }
+        }
+        guard isDone else {
             throw systemError(errno, "'\(path)/\(final)' cannot be put in its place.")
         }
     }
@@ -161,9 +235,11 @@ struct DirectoryEntry: Equatable {
     }
 
     /// What `name` is, or `nil` if there is nothing of that name.
-    func entry(_ name: String) throws(BackupError) -> DirectoryEntry? {
+    func entry(_ name: some EntryName) throws(BackupError) -> DirectoryEntry? {
         var status = stat()
-        if unsafe fstatat(descriptor, name, &status, AT_SYMLINK_NOFOLLOW) == 0 { return DirectoryEntry(status) }
+        if unsafe name.withCharacters({ unsafe fstatat(descriptor, $0, &status, AT_SYMLINK_NOFOLLOW) }) == 0 {
+            return DirectoryEntry(status)
+        }
         if errno == ENOENT { return nil }
         throw systemError(errno, "'\(path)/\(name)' cannot be examined.")
     }
@@ -175,8 +251,17 @@ struct DirectoryEntry: Equatable {
         return DirectoryEntry(status)
     }
 
-    /// All names in the directory but `.` and `..`, in no order.
-    func names() throws(BackupError) -> [String] {
+    /// All names in the directory but `.` and `..`, in no order; of one that is no text, a text like it.
+    func names() throws(BackupError) -> [String] { unsafe try names { unsafe String(cString: $0) } }
+
+    /// The same, of any bytes.
+    func byteNames() throws(BackupError) -> [ByteName] {
+        unsafe try names { start in
+            ByteName(unsafe UnsafeBufferPointer(start: start, count: strlen(start)).map { UInt8(bitPattern: $0) })
+        }
+    }
+
+    private func names<Name>(_ read: (UnsafePointer<CChar>) -> Name) throws(BackupError) -> [Name] {
         let own = retrying { unsafe openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard own >= 0, let stream = unsafe fdopendir(own) else {
             let number = errno
@@ -184,14 +269,16 @@ struct DirectoryEntry: Equatable {
             throw systemError(number, "The directory '\(path)' cannot be listed.")
         }
         defer { unsafe closedir(stream) }
-        var names: [String] = []
+        var names: [Name] = []
         while true {
             errno = 0
             guard let entry = unsafe readdir(stream) else { break }
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
-                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { name in
+                    let isItself = unsafe strcmp(name, ".") == 0 || strcmp(name, "..") == 0
+                    if !isItself { unsafe names.append(read(name)) }
+                }
             }
-            if name != ".", name != ".." { names.append(name) }
         }
         guard errno == 0 else { throw systemError(errno, "The directory '\(path)' cannot be listed.") }
         return names
@@ -217,15 +304,54 @@ struct DirectoryEntry: Equatable {
         }
     }
 
+    /// Moves the file `name` to `path`, where one may be, in any directory of the same file system; false if it is on
+    /// another.
+    func move(_ name: String, to path: String) throws(BackupError) -> Bool {
+        if unsafe renameat(descriptor, name, AT_FDCWD, path) == 0 { return true }
+        guard errno == EXDEV else { throw systemError(errno, "'\(path)' cannot be put in its place.") }
+        return false
+    }
+
+    /// What tells this directory from all others.
+    func identity() throws(BackupError) -> FileIdentity {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw systemError(errno, "'\(path)' cannot be examined.") }
+        return FileIdentity(status)
+    }
+
     /// Removes the file `name`; one that is not there is removed already.
-    func removeFile(_ name: String) throws(BackupError) {
-        guard unsafe unlinkat(descriptor, name, 0) == 0 || errno == ENOENT else {
+    func removeFile(_ name: some EntryName) throws(BackupError) {
+        guard unsafe name.withCharacters({ unsafe unlinkat(descriptor, $0, 0) }) == 0 || errno == ENOENT else {
             throw systemError(errno, "'\(path)/\(name)' cannot be removed.")
         }
     }
 
+    /// Removes `name` and, of a directory, everything in it; no link is followed, and no other file system entered.
+    func removeTree(_ name: some EntryName) throws(BackupError) {
+        guard let entry = try entry(name) else { return }
+        guard entry.kind == .directory else { return try removeFile(name) }
+        try requireSameFileSystem(name, entry)
+        if let folder = try directory(name) {
+            for inner in try folder.byteNames() { try folder.removeTree(inner) }
+        }
+        guard removeEmptyDirectory(name) || errno == ENOENT else {
+            throw systemError(errno, "The directory '\(path)/\(name)' cannot be removed.")
+        }
+    }
+
+    /// Refuses a directory at which something else is mounted: what is in it is not this one's to remove.
+    func requireSameFileSystem(_ name: some EntryName, _ entry: DirectoryEntry) throws(BackupError) {
+        guard try entry.device != self.entry().device else { return }
+        throw BackupError(
+            .targetUnsuitable, "The directory '\(path)/\(name)' is not removed.",
+            reason: "it is on another file system, which is mounted there",
+            remedy: "Unmount it, and run again.")
+    }
+
     /// Removes the directory `name` if it is empty; false if it stays.
-    func removeEmptyDirectory(_ name: String) -> Bool { unsafe unlinkat(descriptor, name, AT_REMOVEDIR) == 0 }
+    func removeEmptyDirectory(_ name: some EntryName) -> Bool {
+        unsafe name.withCharacters { unsafe unlinkat(descriptor, $0, AT_REMOVEDIR) } == 0
+    }
 
     /// Returns when the names in this directory are on stable storage.
     func synchronize() throws(BackupError) {
@@ -244,7 +370,7 @@ struct DirectoryEntry: Equatable {
         return isMore ? .max : Int64(clamping: bytes)
     }
 
-    func notFollowed(_ name: String) -> BackupError {
+    func notFollowed(_ name: some EntryName) -> BackupError {
         BackupError(
             .storageFailed, "'\(path)/\(name)' is neither a file nor a directory.",
             reason: "symbolic links and special files in a repository are never followed",

@@ -2,7 +2,7 @@ package import BackupModel
 internal import Glibc
 
 /// An open file or pipe end; closed when it goes out of scope.
-@safe package struct OpenFile: ~Copyable {
+@safe package struct OpenFile: ~Copyable, Sendable {
     /// The path, or what a pipe carries, as error texts name it.
     package let name: String
     private var descriptor: CInt
@@ -76,22 +76,36 @@ internal import Glibc
 
     /// Up to `count` bytes from `offset` on: fewer only at the end of the file.
     package func read(at offset: Int64, count: Int) throws(BackupError) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: count)
+        var failure: CInt?
+        let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { room, filled in
+            unsafe failure = fill(room, from: offset, &filled)
+        }
+        if let failure { throw systemError(failure, "'\(name)' cannot be read.") }
+        return bytes
+    }
+
+    /// Appends `count` bytes from `offset` on to `buffer`, which has room for them: fewer only at the end of the file.
+    func read(at offset: Int64, count: Int, into buffer: ChunkBuffer) throws(BackupError) {
         var filled = 0
-        while filled < count {
-            let length = unsafe bytes.withUnsafeMutableBytes { bytes in
-                retrying {
-                    unsafe pread(
-                        descriptor, bytes.baseAddress.map { unsafe $0 + filled }, count - filled,
-                        off_t(offset) + filled)
-                }
+        let room = unsafe UnsafeMutableBufferPointer(rebasing: buffer.room[..<count])
+        let failure = unsafe fill(room, from: offset, &filled)
+        buffer.didFill(filled)
+        if let failure { throw systemError(failure, "'\(name)' cannot be read.") }
+    }
+
+    /// Fills `room` as far as the file goes; returns the number of an error.
+    private func fill(_ room: UnsafeMutableBufferPointer<UInt8>, from offset: Int64, _ filled: inout Int) -> CInt? {
+        while filled < room.count {
+            let length = retrying {
+                unsafe pread(
+                    descriptor, room.baseAddress.map { unsafe $0 + filled }, room.count - filled,
+                    off_t(offset) + filled)
             }
-            guard length >= 0 else { throw systemError(errno, "'\(name)' cannot be read.") }
-            if length == 0 { break }
+            guard length >= 0 else { return errno }
+            if length == 0 { return nil }
             filled += length
         }
-        bytes.removeLast(count - filled)
-        return bytes
+        return nil
     }
 
     /// Writes all of `bytes`.
@@ -128,12 +142,16 @@ internal import Glibc
         }
     }
 
-    /// Gives the file a size and permission bits; what is new in it is zeros.
-    func prepare(size: Int64, mode: UInt32) throws(BackupError) {
+    /// Gives the file permission bits.
+    func setMode(_ mode: UInt32) throws(BackupError) {
         guard fchmod(descriptor, mode_t(mode)) == 0 else {
             throw systemError(errno, "The permissions of '\(name)' cannot be set.")
         }
-        guard size == 0 || retrying({ Int(ftruncate(descriptor, off_t(size))) }) == 0 else {
+    }
+
+    /// Gives the file a size; what is new in it is zeros.
+    func setSize(_ size: Int64) throws(BackupError) {
+        guard retrying({ Int(ftruncate(descriptor, off_t(size))) }) == 0 else {
             throw systemError(errno, "'\(name)' cannot be made as large as it is to be.")
         }
     }
@@ -173,6 +191,39 @@ internal import Glibc
         guard result == 0 || errno == EINTR else { throw systemError(errno, "'\(name)' cannot be closed.") }
     }
 
+    /// Takes the lock of the byte at `offset`, which need not be there, against everybody else who opened the file; false
+    /// if somebody has it and this does not wait.
+    ///
+    /// It is given back by ``unlock(at:)``, or when this is closed: the end of the process is enough, however it comes.
+    func lock(at offset: Int64, waits: Bool) throws(BackupError) -> Bool {
+        if setLock(CInt(F_WRLCK), at: offset, command: waits ? waitForOwnLock : setOwnLock) { return true }
+        guard !waits, errno == EAGAIN || errno == EACCES else {
+            throw systemError(errno, "'\(name)' cannot be locked.")
+        }
+        return false
+    }
+
+    /// Gives back the lock of the byte at `offset`.
+    func unlock(at offset: Int64) { _ = setLock(CInt(F_UNLCK), at: offset, command: setOwnLock) }
+
+    private func setLock(_ type: CInt, at offset: Int64, command: CInt) -> Bool {
+        var range = Glibc.flock()
+        range.l_type = Int16(type)
+        range.l_whence = Int16(SEEK_SET)
+        range.l_start = off_t(offset)
+        range.l_len = 1
+        return unsafe withUnsafeMutablePointer(to: &range) { range in
+            retrying { unsafe fcntl(descriptor, command, UnsafeMutableRawPointer(range)) } == 0
+        }
+    }
+
+    /// What tells the file from all others, and whether it was changed.
+    package func identity() throws(BackupError) -> FileIdentity {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw systemError(errno, "'\(name)' cannot be examined.") }
+        return FileIdentity(status)
+    }
+
     /// The number of bytes in a file.
     package func size() throws(BackupError) -> Int64 { try entry().size }
 
@@ -186,8 +237,19 @@ internal import Glibc
 /// Without this, a write to a child that has ended would end this process too, with nothing said.
 private let brokenPipesAreErrors: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
-/// Linux's own command, which the C library shows only to programs that ask for GNU extensions.
+/// Linux's own commands, which the C library shows only to programs that ask for GNU extensions.
 private let setPipeSize: CInt = 1031
+private let setOwnLock: CInt = 37
+private let waitForOwnLock: CInt = 38
+
+extension FileIdentity {
+    init(_ status: stat) {
+        func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) }
+        self.init(
+            device: UInt64(status.st_dev), number: UInt64(status.st_ino), size: Int64(status.st_size),
+            modified: nanoseconds(status.st_mtim), changed: nanoseconds(status.st_ctim))
+    }
+}
 
 /// Lets this process have as many open files as it may, and returns how many that are.
 package func raiseOpenFileLimit() -> Int {

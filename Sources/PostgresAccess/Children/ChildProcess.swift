@@ -136,7 +136,7 @@ private func launch<Output: OutputProtocol, Value: Sendable>(
 /// It is setpriv(1) that becomes the user and then the program. Subprocess's own options would have glibc change the user
 /// in the copy of a process with threads, where it waits for ever for a thread that was just starting when the copy was
 /// made.
-private func prepared(_ command: ChildCommand) async throws -> ChildCommand {
+func prepared(_ command: ChildCommand) async throws -> ChildCommand {
     let texts = [command.executable] + command.arguments + command.environment.flatMap { [$0.key, $0.value] }
     guard command.executable.hasPrefix("/"), !texts.contains(where: { $0.utf8.contains(0) }) else {
         throw BackupError(
@@ -164,7 +164,7 @@ private func prepared(_ command: ChildCommand) async throws -> ChildCommand {
     return prepared
 }
 
-private func configuration(of command: ChildCommand) throws -> Configuration {
+func configuration(of command: ChildCommand) throws -> Configuration {
     try Task.checkCancellation()
     var options = PlatformOptions()
     options.createSession = true

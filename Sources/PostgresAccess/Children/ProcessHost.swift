@@ -21,6 +21,9 @@ package struct ProcessHost: Sendable, Hashable {
         namespace = (try? Stat(FilePath("/proc/self/ns/pid"))).map { UInt64($0.inode.rawValue) }
     }
 
+    /// Whether there is a process of that number, as far as this one can see.
+    package static func exists(_ process: Int32) -> Bool { kill(process, 0) == 0 || errno == EPERM }
+
     /// This process, whose status file holds `status`.
     package func thisProcess(status: String?) -> ProcessIdentity {
         ProcessIdentity(

@@ -11,7 +11,7 @@ struct ConnectionKeyword: Sendable {
 
     /// All keywords of the libpq in use, with what this process's environment says about them.
     static func all() -> [ConnectionKeyword] {
-        guard let options = unsafe PQconndefaults() else { return [] }
+        guard failureToLoadLibPQ() == nil, let options = unsafe PQconndefaults() else { return [] }
         defer { unsafe PQconninfoFree(options) }
         var keywords: [ConnectionKeyword] = []
         var option = unsafe options
@@ -33,6 +33,7 @@ struct ConnectionKeyword: Sendable {
 ///
 /// The message of a failure may hold secrets.
 func parseConninfo(_ conninfo: String) throws(ConninfoFailure) -> [String: String] {
+    if let reason = failureToLoadLibPQ() { throw ConninfoFailure(message: reason, isLibPQMissing: true) }
     var message: UnsafeMutablePointer<CChar>?
     guard let options = unsafe PQconninfoParse(conninfo, &message) else {
         defer { unsafe PQfreemem(message) }
@@ -50,4 +51,8 @@ func parseConninfo(_ conninfo: String) throws(ConninfoFailure) -> [String: Strin
 
 struct ConninfoFailure: Error {
     var message: String
+    var isLibPQMissing = false
 }
+
+/// Why libpq cannot be used; `nil` when it can, from then on.
+func failureToLoadLibPQ() -> String? { unsafe text(apex_load_libpq()) }

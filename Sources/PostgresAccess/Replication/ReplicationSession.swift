@@ -57,6 +57,26 @@ package struct ReplicationSession: Sendable {
             to: "CREATE_REPLICATION_SLOT \(quoteIdentifier(name)) TEMPORARY PHYSICAL RESERVE_WAL")
     }
 
+    /// Makes a slot that keeps WAL from the last checkpoint on, until somebody drops it.
+    package func makeSlot(_ name: ReplicationSlotName) async throws {
+        _ = try await session.answer(
+            to: "CREATE_REPLICATION_SLOT \(quoteIdentifier(name.description)) PHYSICAL RESERVE_WAL")
+    }
+
+    /// From where the server keeps WAL for a slot that was made here.
+    package func restartPosition(of slot: ReplicationSlotName) async throws -> LogSequenceNumber {
+        let answer = try await session.answer(to: "READ_REPLICATION_SLOT \(quoteIdentifier(slot.description))")
+        guard let position = answer.value(0, "restart_lsn").flatMap({ LogSequenceNumber(parsing: $0) }) else {
+            throw Self.unexpected("READ_REPLICATION_SLOT", settings)
+        }
+        return position
+    }
+
+    /// Drops a slot that nobody uses.
+    package func dropSlot(_ name: ReplicationSlotName) async throws {
+        _ = try await session.answer(to: "DROP_REPLICATION_SLOT \(quoteIdentifier(name.description))")
+    }
+
     /// The content of `<timeline>.history`: where a timeline comes from.
     ///
     /// - Throws: ``ErrorCode/serverUnsupported`` also for one that is not UTF-8 text, of which the bytes are not known.
@@ -81,11 +101,12 @@ package struct ReplicationSession: Sendable {
         switch (known.code, known.sqlstate) {
         case (.authenticationFailed, "28000"), (.permissionDenied, _):
             known.remedy =
-                "A physical backup needs a role with REPLICATION (ALTER ROLE … REPLICATION) and a line for the database "
-                + "'replication' in pg_hba.conf, such as: host replication ROLE ADDRESS scram-sha-256"
+                "Base backups and streams of WAL need a role with REPLICATION (ALTER ROLE … REPLICATION) and a line for "
+                + "the database 'replication' in pg_hba.conf, such as: host replication ROLE ADDRESS scram-sha-256"
         case (.serverRefused, "53300"):
             known.remedy =
-                "Raise max_wal_senders (it needs two free ones), or wait for another backup or standby to go."
+                "Raise max_wal_senders (a backup needs two free ones, a stream of WAL one), or wait for another backup or "
+                + "standby to go."
         default: break
         }
         return known

@@ -37,11 +37,16 @@ extension ReplicationSession {
 
     /// Streams WAL of `timeline` from `start` over `slot`, and hands over each piece with the position of its first byte.
     ///
-    /// Returns when `control` says so, or at the end of the timeline. Its flushed position is reported every ten seconds,
-    /// and whenever the server asks; `clock` is the time that a report carries.
+    /// Returns when `control` says so, or at the end of the timeline. Its flushed position is reported when it has moved,
+    /// every ten seconds, and whenever the server asks; `clock` is the time that a report carries. A server that answers
+    /// no report for a minute is taken for lost.
+    ///
+    /// `onPause` is called when nothing more has come yet, ten times a second and more, and before a report that the
+    /// server asks for: what it makes durable is told at once.
     package func streamWAL(
         slot: String, timeline: UInt32, from start: LogSequenceNumber, control: WALStreamControl,
         clock: @escaping @Sendable () -> Timestamp,
+        onPause: @Sendable (_ serverAsks: Bool) throws -> Void = { _ in },
         onData: @Sendable (LogSequenceNumber, Span<UInt8>) throws -> Void
     ) async throws -> WALStreamEnd {
         let command = "START_REPLICATION SLOT \(quoteIdentifier(slot)) PHYSICAL \(start) TIMELINE \(timeline)"
@@ -49,8 +54,9 @@ extension ReplicationSession {
         return try await session.withConnection { connection in
             _ = try connection.beginCopy(command)
             var stream = WALStreamReader(received: start)
-            var lastReport = ContinuousClock.now
+            var reports = WALStreamReports()
             var isEnding = false
+            var silence: Int32 = 0
             while true {
                 let progress = try connection.nextMessage(waits: false) { message in
                     try stream.read(message, settings: settings, onData)
@@ -61,20 +67,24 @@ extension ReplicationSession {
                     if !isEnding { try? connection.endCopy() }
                     break
                 }
-                let isDue = stream.serverAsks || ContinuousClock.now - lastReport > .seconds(10)
-                if !isEnding, isDue {
-                    let report = StandbyStatus(
-                        written: stream.received, flushed: min(control.flushed, stream.received), clock: clock())
-                    try connection.sendCopy(report.message)
-                    lastReport = .now
-                    stream.serverAsks = false
-                }
-                if !isEnding, let stop = control.stop, stream.received >= stop {
-                    try connection.endCopy()
-                    isEnding = true
+                if !isEnding {
+                    if progress == .nothingYet || stream.serverAsks { try onPause(stream.serverAsks) }
+                    if let report = reports.next(of: stream, flushed: control.flushed, clock: clock) {
+                        try connection.sendCopy(report)
+                        stream.serverAsks = false
+                    }
+                    if let stop = control.stop, stream.received >= stop {
+                        try connection.endCopy()
+                        isEnding = true
+                    }
                 }
                 if Task.isCancelled { throw CancellationError() }
-                if progress == .nothingYet { try connection.awaitInput(milliseconds: 100) }
+                guard progress == .nothingYet else { continue }
+                // What this side takes for itself is no silence of the server.
+                silence = try connection.awaitInput(milliseconds: Self.pause) ? 0 : silence + Self.pause
+                if silence >= Self.longestSilence {
+                    throw StatementFailure.connectionLost("the server has sent nothing for a minute")
+                }
             }
             let (after, failure) = try connection.finishCopy()
             if let failure { throw StatementFailure.server(failure) }
@@ -84,6 +94,30 @@ extension ReplicationSession {
             else { throw Self.unexpected("START_REPLICATION", settings) }
             return .timelineEnded(next: next, at: position)
         }
+    }
+
+    /// In milliseconds.
+    private static let pause: Int32 = 100
+    private static let longestSilence: Int32 = 60_000
+}
+
+/// Decides when a report is due.
+private struct WALStreamReports {
+    private var last: ContinuousClock.Instant?
+    private var flushed = LogSequenceNumber(position: 0)
+
+    /// The report to send now, if one is due; it asks for an answer, by which a dead connection is known.
+    mutating func next(
+        of stream: WALStreamReader, flushed: LogSequenceNumber, clock: () -> Timestamp
+    ) -> [UInt8]? {
+        let flushed = min(flushed, stream.received)
+        let now = ContinuousClock.now
+        if last == nil { last = now }
+        let isDue = last.map { now - $0 > .seconds(10) } ?? false
+        guard stream.serverAsks || isDue || flushed > self.flushed else { return nil }
+        last = now
+        self.flushed = flushed
+        return StandbyStatus(written: stream.received, flushed: flushed, clock: clock()).message
     }
 }
 
@@ -126,7 +160,7 @@ struct StandbyStatus {
     /// Microseconds from 1970 to 2000, where PostgreSQL's clock begins.
     static let postgresEpoch: Int64 = 946_684_800_000_000
 
-    /// The message `r`; what was applied is not reported, because nothing is.
+    /// The message `r`, which asks for an answer; what was applied is not reported, because nothing is.
     var message: [UInt8] {
         var bytes = [UInt8(ascii: "r")]
         let time = UInt64(bitPattern: clock.microseconds - Self.postgresEpoch)
@@ -135,7 +169,7 @@ struct StandbyStatus {
                 bytes.append(UInt8(truncatingIfNeeded: value >> shift))
             }
         }
-        return bytes + [0]
+        return bytes + [1]
     }
 }
 

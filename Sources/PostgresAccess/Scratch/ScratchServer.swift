@@ -1,7 +1,5 @@
 import BackupModel
 import Glibc
-import Synchronization
-import SystemPackage
 
 /// An own PostgreSQL server in a directory of its own, reachable through a Unix socket there and nowhere else.
 ///
@@ -14,6 +12,8 @@ package final class ScratchServer: Sendable {
         package var userName: String?
         package var superuser = "postgres"
         package var locale = "C.UTF-8"
+        /// Further options of `initdb`.
+        package var initialization: [String] = []
         /// Whether the server waits for its data to reach the disk.
         package var fsync = false
         /// Further settings of the server; they win over those that are made here.
@@ -37,20 +37,15 @@ package final class ScratchServer: Sendable {
     package let processIdentifier: Int32
     package var dataDirectory: String { Self.dataDirectory(in: directory) }
     package var logFile: String { Self.logFile(in: directory) }
-    private let process: Task<ChildOutcome, any Error>
-    private let end: ProcessEnd
-    private let lock: OwnershipLock
+    private let process: LoggedChild
+    private let scratch: ScratchDirectory
 
-    private init(
-        directory: String, settings: ConnectionSettings, processIdentifier: Int32,
-        process: Task<ChildOutcome, any Error>, end: ProcessEnd, lock: OwnershipLock
-    ) {
-        self.directory = directory
+    private init(settings: ConnectionSettings, process: LoggedChild, scratch: ScratchDirectory) {
+        directory = scratch.path
         self.settings = settings
-        self.processIdentifier = processIdentifier
         self.process = process
-        self.end = end
-        self.lock = lock
+        self.scratch = scratch
+        processIdentifier = process.processIdentifier
     }
 
     /// Makes a new cluster in a directory that must not exist yet, and starts its server.
@@ -59,15 +54,12 @@ package final class ScratchServer: Sendable {
     package static func start(
         binDirectory: String, directory: String, options: Options = Options()
     ) async throws -> ScratchServer {
-        try checkSocketPath(directory)
-        let userName = try runningUser(options.userName)
-        // Not cancelled half-way: a directory is made and known to be ours, or it is not made.
-        let lock = try await Task { try await makeDirectory(directory, for: userName) }.value
+        let scratch = try await ScratchDirectory.make(directory, userName: options.userName)
         do {
-            try await initializeCluster(binDirectory: binDirectory, directory: directory, userName, options)
-            return try await launch(binDirectory: binDirectory, directory: directory, userName, options, lock: lock)
+            try await initializeCluster(binDirectory: binDirectory, in: scratch, options)
+            return try await launch(binDirectory: binDirectory, in: scratch, options)
         } catch {
-            _ = try? await Task { try await removeTree(directory) }.value
+            try? await scratch.remove()
             throw error
         }
     }
@@ -76,13 +68,13 @@ package final class ScratchServer: Sendable {
     /// killed, which throws `CancellationError`.
     @discardableResult
     package func stop(mode: StopMode = .fast, limit: Duration = .seconds(60)) async throws -> ChildOutcome {
-        if !end.isMarked { kill(processIdentifier, mode == .fast ? SIGINT : SIGQUIT) }
+        process.send(mode == .fast ? SIGINT : SIGQUIT)
         let timer = Task {
             try await Task.sleep(for: limit)
             process.cancel()
         }
         defer { timer.cancel() }
-        return try await process.value
+        return try await process.wait()
     }
 
     /// Ends the server at once and removes its directory, also when the task was cancelled.
@@ -91,7 +83,7 @@ package final class ScratchServer: Sendable {
     package func destroy() async throws {
         try await Task {
             _ = try? await self.stop(mode: .immediate, limit: .seconds(20))
-            try await removeTree(self.directory)
+            try await self.scratch.remove()
         }.value
     }
 }
@@ -100,70 +92,17 @@ extension ScratchServer {
     static func dataDirectory(in directory: String) -> String { "\(directory)/data" }
     static func logFile(in directory: String) -> String { "\(directory)/server.log" }
 
-    /// The kernel takes socket paths of at most 107 bytes.
-    private static func checkSocketPath(_ directory: String) throws(BackupError) {
-        let socket = "\(directory)/.s.PGSQL.5432"
-        guard directory.hasPrefix("/"), socket.utf8.count <= 107 else {
-            throw BackupError(
-                .usage, "A server cannot be started in '\(directory)'.",
-                reason: directory.hasPrefix("/")
-                    ? "its socket's path would have \(socket.utf8.count) bytes, and the system allows 107"
-                    : "the path is not absolute",
-                remedy: "Choose a directory with a shorter absolute path.", unchanged: "Nothing was created.")
-        }
-    }
-
-    /// The user to switch to, or `nil` to stay the user that this program runs as.
-    private static func runningUser(_ wanted: String?) throws(BackupError) -> String? {
-        if geteuid() == 0 { return wanted ?? "postgres" }
-        guard wanted == nil else {
-            throw BackupError(
-                .usage, "A server cannot be run as another user.", reason: "only root may do so",
-                remedy: "Leave the user out.", unchanged: "Nothing was created.")
-        }
-        return nil
-    }
-
-    private static func makeDirectory(_ directory: String, for userName: String?) async throws -> OwnershipLock {
-        let user = if let userName { try await SystemUser.named(userName) } else { SystemUser?.none }
-        let command = ChildCommand(
-            "/bin/mkdir", arguments: ["-m", "0700", "--", directory], environment: ["LC_ALL": "C"])
-        let (outcome, _) = try await capture(command)
-        guard outcome.isSuccess else {
-            throw BackupError(
-                .targetUnsuitable, "The directory '\(directory)' for a scratch server could not be created.",
-                reason: outcome.standardErrorTail,
-                remedy: "Name a directory that does not exist yet, in one that exists and may be written.",
-                unchanged: "Nothing was created.")
-        }
-        do {
-            let lock = try await OwnershipMark.make(in: directory)
-            if let user {
-                let descriptor = try FileDescriptor.open(
-                    FilePath(directory), .readOnly, options: [.directory, .closeOnExec])
-                defer { try? descriptor.close() }
-                guard fchown(descriptor.rawValue, user.userID, user.groupID) == 0 else { throw Errno(rawValue: errno) }
-            }
-            return lock
-        } catch {
-            try await removeTree(directory)
-            throw BackupError(
-                .targetUnsuitable, "The directory '\(directory)' could not be prepared for a scratch server.",
-                reason: (error as? BackupError)?.reason ?? "\(error)",
-                remedy: "Choose a directory on a file system that has owners and locks.")
-        }
-    }
-
     private static func initializeCluster(
-        binDirectory: String, directory: String, _ userName: String?, _ options: Options
+        binDirectory: String, in scratch: ScratchDirectory, _ options: Options
     ) async throws {
-        let arguments = [
-            "--pgdata=\(dataDirectory(in: directory))", "--username=\(options.superuser)", "--auth=trust",
-            "--encoding=UTF8", "--locale=\(options.locale)", "--data-checksums",
-        ]
+        let arguments =
+            [
+                "--pgdata=\(dataDirectory(in: scratch.path))", "--username=\(options.superuser)", "--auth=trust",
+                "--encoding=UTF8", "--locale=\(options.locale)", "--data-checksums",
+            ] + options.initialization
         let command = ChildCommand(
             "\(binDirectory)/initdb", arguments: arguments + (options.fsync ? [] : ["--no-sync"]),
-            environment: serverEnvironment, workingDirectory: "/", userName: userName)
+            environment: ServerCommand.environment, workingDirectory: "/", userName: scratch.userName)
         let (outcome, _) = try await capture(command)
         do throws(BackupError) {
             try requireSuccess(outcome, of: command)
@@ -171,63 +110,38 @@ extension ScratchServer {
             throw BackupError(
                 error.code, error.message, reason: error.reason,
                 remedy: """
-                    See initdb's words. '\(directory)' and all directories above it must be open to the user \
-                    \(userName ?? "that runs this program").
+                    See initdb's words. '\(scratch.path)' and all directories above it must be open to the user \
+                    \(scratch.userName ?? "that runs this program").
                     """)
         }
     }
 
     private static func launch(
-        binDirectory: String, directory: String, _ userName: String?, _ options: Options, lock: OwnershipLock
+        binDirectory: String, in scratch: ScratchDirectory, _ options: Options
     ) async throws -> ScratchServer {
-        let command = serverCommand(binDirectory: binDirectory, directory: directory, userName, options)
-        let (started, announce) = AsyncStream.makeStream(of: Int32.self)
-        let end = ProcessEnd()
-        let process = Task {
-            defer {
-                end.mark()
-                announce.finish()
-            }
-            return try await run(command) { announce.yield($0.processIdentifier) }.outcome
-        }
-        guard let processIdentifier = await started.first(where: { _ in true }) else {
-            throw startError(directory, end: try await process.value, log: nil)
-        }
+        let directory = scratch.path
+        var configuration = [
+            "listen_addresses": "", "unix_socket_directories": directory, "port": "5432", "archive_mode": "off",
+            "fsync": options.fsync ? "on" : "off", "timezone": "UTC", "log_timezone": "UTC",
+        ]
+        configuration.merge(options.configuration) { _, given in given }
+        let command = ServerCommand.make(
+            binDirectory: binDirectory, dataDirectory: dataDirectory(in: directory), userName: scratch.userName,
+            configuration.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] },
+            quitsWithThisProgram: true)
+        let process = try await LoggedChild.start(command, log: logFile(in: directory))
         let settings = ConnectionSettings(
             socketDirectory: directory, port: 5432, user: options.superuser, database: "postgres")
-        let server = ScratchServer(
-            directory: directory, settings: settings, processIdentifier: processIdentifier, process: process, end: end,
-            lock: lock)
+        let server = ScratchServer(settings: settings, process: process, scratch: scratch)
         do {
             try await server.waitUntilReady(timeout: options.startTimeout)
         } catch {
             process.cancel()
-            _ = await process.result
+            _ = try? await process.wait()
             throw error
         }
         return server
     }
-
-    private static func serverCommand(
-        binDirectory: String, directory: String, _ userName: String?, _ options: Options
-    ) -> ChildCommand {
-        var configuration = [
-            "listen_addresses": "", "unix_socket_directories": directory, "port": "5432", "archive_mode": "off",
-            "fsync": options.fsync ? "on" : "off", "timezone": "UTC", "log_timezone": "UTC",
-            "logging_collector": "on", "log_directory": directory, "log_filename": "server.log",
-            "log_rotation_age": "0", "log_rotation_size": "0",
-        ]
-        configuration.merge(options.configuration) { _, given in given }
-        var arguments = ["-D", dataDirectory(in: directory)]
-        for (name, value) in configuration.sorted(by: { $0.key < $1.key }) { arguments += ["-c", "\(name)=\(value)"] }
-        var command = ChildCommand(
-            "\(binDirectory)/postgres", arguments: arguments, environment: serverEnvironment, workingDirectory: "/",
-            userName: userName)
-        command.quitsWithThisProgram = true
-        return command
-    }
-
-    private static let serverEnvironment = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"]
 
     /// Waits until the server answers, and makes sure that it is this one that does.
     private func waitUntilReady(timeout: Duration) async throws {
@@ -244,27 +158,36 @@ extension ScratchServer {
                     reason: "the server that answers keeps its data in '\(answer ?? "")'",
                     remedy: "Unset PGHOSTADDR and PGSERVICE in the environment.")
             } catch let error as BackupError where error.code == .serverUnreachable || error.code == .serverRefused {
-                let log = await readEnd(of: logFile)
-                if end.isMarked { throw Self.startError(directory, end: try await process.value, log: log) }
-                guard ContinuousClock.now < deadline else { throw Self.startError(directory, end: nil, log: log) }
+                if process.hasEnded { throw Self.startError(directory, try await process.wait().standardErrorTail) }
+                guard ContinuousClock.now < deadline else {
+                    throw Self.startError(directory, await readEnd(of: logFile), isLate: true)
+                }
                 try await Task.sleep(for: .milliseconds(20))
             }
         }
     }
 
-    private static func startError(_ directory: String, end: ChildOutcome?, log: String?) -> BackupError {
-        let words = [end?.standardErrorTail, log].compactMap { $0 }.joined(separator: "\n")
-        return BackupError(
+    private static func startError(_ directory: String, _ log: String?, isLate: Bool = false) -> BackupError {
+        BackupError(
             .targetUnsuitable,
-            "The scratch server in '\(directory)' \(end == nil ? "did not become ready in time" : "ended at its start").",
-            reason: String(words.suffix(4096)), remedy: "See the server's words.",
+            "The scratch server in '\(directory)' \(isLate ? "did not become ready in time" : "ended at its start").",
+            reason: log.map { String($0.suffix(4096)) }, remedy: "See the server's words.",
             unchanged: "The scratch server's directory was removed again; no other server was touched.")
     }
 }
 
-/// Whether a process has ended, known before anyone can mistake another process for it.
-private final class ProcessEnd: Sendable {
-    private let flag = Atomic(false)
-    var isMarked: Bool { flag.load(ordering: .acquiring) }
-    func mark() { flag.store(true, ordering: .releasing) }
+/// How `postgres` is run.
+enum ServerCommand {
+    static let environment = ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"]
+
+    static func make(
+        binDirectory: String, dataDirectory: String, userName: String?, _ settings: [String],
+        quitsWithThisProgram: Bool
+    ) -> ChildCommand {
+        var command = ChildCommand(
+            "\(binDirectory)/postgres", arguments: ["-D", dataDirectory] + settings, environment: environment,
+            workingDirectory: "/", userName: userName)
+        command.quitsWithThisProgram = quitsWithThisProgram
+        return command
+    }
 }

@@ -108,7 +108,7 @@ final class ScratchRepository: Sendable {
         _ level: BackupVerification.Level, _ name: String? = nil
     ) async throws -> [BackupVerification.Report] {
         let verification = BackupVerification(repository: repository, level: level, bin: server.tools.directory)
-        return try await onOwnThreads { try await verification.run(name) }
+        return try await onOwnThreads { try await verification.run(name).backups }
     }
 
     func entries() throws -> [CatalogueEntry] { try Catalogue(repository).entries() }
@@ -160,6 +160,7 @@ private final class RecordedEvents: Sendable {
 }
 
 /// Runs `body` as the command line does.
+@discardableResult
 func onOwnThreads<Value: Sendable>(_ body: @escaping @Sendable () async throws -> Value) async throws -> Value {
     try await Task(executorPreference: ThreadedExecutor.shared, operation: body).value
 }

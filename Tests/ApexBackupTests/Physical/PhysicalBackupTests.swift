@@ -9,7 +9,7 @@ import Testing
 /// Base backups of a real server.
 ///
 /// One after the other: each starts servers of its own.
-@Suite(.serialized) struct `Physical backup` {
+@Suite(.serialized, .needsPhysicalBackups) struct `Physical backup` {
     /// A cluster of its own with a table of `rows`, and a repository for it.
     private func withCluster(
         rows: Int = 20_000, configuration: [String: String] = [:],

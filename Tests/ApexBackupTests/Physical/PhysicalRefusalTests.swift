@@ -9,7 +9,7 @@ import Testing
 /// What a physical backup and its restore refuse, and what they do where something goes wrong outside.
 ///
 /// One after the other: each starts servers of its own.
-@Suite(.serialized) struct `A physical backup that cannot be as asked` {
+@Suite(.serialized, .needsPhysicalBackups) struct `A physical backup that cannot be as asked` {
     private func take(
         _ scratch: ScratchRepository, as role: ConnectionSettings? = nil, maxRate: Int64? = nil,
         compression: Compression = .zstd(level: 1)

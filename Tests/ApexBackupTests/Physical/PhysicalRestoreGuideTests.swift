@@ -8,7 +8,7 @@ import Testing
 /// `RESTORE.md` of base backups, with nothing on the `PATH` but the tools that it names.
 ///
 /// One after the other: each starts servers of its own.
-@Suite(.serialized) struct `RESTORE.md of a physical backup` {
+@Suite(.serialized, .needsPhysicalBackups) struct `RESTORE.md of a physical backup` {
     /// Those that it asks for, and `bash`.
     private static let tools = [
         "awk", "bash", "cat", "chmod", "dd", "head", "ln", "ls", "mkdir", "mktemp", "mv", "od", "rm", "sed",

@@ -67,6 +67,23 @@ private let plain = DrillPolicy(
         ("report: {formats: [json]}", { $0.reportFormats = [.json] }),
     ]
 
+    @Test func `reads what a physical backup is recovered to`() throws {
+        func source(_ target: String) throws -> DrillPolicy.Source {
+            let text = drill("source: {kind: physical, target: \(target)}").replacing(
+                "{id: rows, type: rows}", with: "{id: a, type: boundary}")
+            return try DrillPolicyFile.parse(text, fileName: "d.yaml").source
+        }
+        #expect(try source("{latest: true}").target == .moment(.latest))
+        #expect(try source("{immediate: true}").target == .moment(.immediate))
+        #expect(try source("{name: here}").target == .moment(.restorePoint("here")))
+        #expect(try source("{lsn: 0/3000148}").target == .moment(.position(LogSequenceNumber(position: 0x300_0148))))
+        let time = Timestamp(microseconds: 1_737_988_200_000_000)
+        #expect(try source("{time: '2025-01-27T14:30:00Z'}").target == .moment(.time(time)))
+        #expect(try source("{random_within: window}").target == .random(within: nil))
+        let random = try source("{random_within: 7d, seed: 42}")
+        #expect(random.kind == .physical && random.target == .random(within: .seconds(604_800)) && random.seed == 42)
+    }
+
     @Test(arguments: accepted.indices) func `reads every setting`(index: Int) throws {
         let (text, change) = Self.accepted[index]
         var expected = plain
@@ -193,9 +210,21 @@ private let plain = DrillPolicy(
         ("ignore: []", "key 'ignore' is not supported by this version"),
         ("scenario: {type: pitr}", "'scenario.type: pitr' is not supported by this version"),
         ("scenario: {kind: restore}", "unknown key 'kind' in 'scenario'"),
-        ("source: {kind: physical}", "'source.kind: physical' is not supported by this version"),
+        ("source: {kind: any}", "'source.kind: any' is not supported by this version"),
+        ("source: {kind: physical, databases: [a]}", "'source.databases' can not name databases of a physical backup"),
+        ("source: {kind: physical, target: {latest: true, name: a}}", "'source.target' must have one target"),
+        ("source: {kind: physical, target: {latest: false}}", "'source.target.latest' can only be true"),
+        ("source: {kind: physical, target: {time: yesterday}}", "'source.target.time' can not be 'yesterday'"),
+        ("source: {kind: physical, target: {lsn: 12}}", "'source.target.lsn' can not be '12'"),
+        (
+            "source: {kind: physical, target: {latest: true, seed: 1}}",
+            "'source.target.seed' is given, but the target is not random"
+        ),
         ("source: {system: s}", "key 'system' in 'source' is not supported by this version"),
-        ("source: {target: {latest: true}}", "key 'target' in 'source' is not supported by this version"),
+        (
+            "source: {target: {latest: true}}",
+            "'source.target' is given, but a logical backup has one recovery point"
+        ),
         ("source: {select: {method: random}}", "'source.select.method: random' is not supported by this version"),
         ("source: {select: {method: newest}}", "'source.select.method' can not be 'newest'"),
         ("source: {select: {method: latest, id: x}}", "'source.select.id' is given, but the method is 'latest'"),
@@ -228,6 +257,12 @@ private let plain = DrillPolicy(
         let message = problem(drill(text))
         #expect(
             message?.hasPrefix("d.yaml:7:") == true && message?.hasSuffix(": " + expected) == true, "\(message ?? "")")
+    }
+
+    @Test func `refuses a check that a physical backup cannot answer`() {
+        let message = problem(drill("source: {kind: physical}"))
+        #expect(
+            message?.hasSuffix(": a rows check can not be asked of a physical backup") == true, "\(message ?? "")")
     }
 
     @Test(arguments: [

@@ -333,7 +333,7 @@ extension RepositoryPrune.Plan {
         #expect(try site.listed() == [id])
         #expect(
             try await BackupVerification(repository: site.repository(), level: .checksum, bin: nil).run(id.text)
-                .map(\.succeeded) == [true])
+                .backups.map(\.succeeded) == [true])
     }
 
     @Test func `are forgotten with the records of runs after 400 days`() async throws {

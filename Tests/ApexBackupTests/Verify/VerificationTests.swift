@@ -265,7 +265,7 @@ extension `Logical backup` {
                 try FileManager.default.setAttributes(
                     [.posixPermissions: 0o755], ofItemAtPath: tools.path(of: "pg_restore"))
                 let verification = BackupVerification(repository: scratch.repository, level: .deep, bin: tools.path)
-                let reports = try await onOwnThreads { try await verification.run(nil) }
+                let reports = try await onOwnThreads { try await verification.run(nil).backups }
                 #expect(reports.map(\.succeeded) == [true, true])
                 let calls = String(decoding: try tools.read("calls"), as: UTF8.self)
                 #expect(calls == "--version\n--file=/dev/null\n--file=/dev/null\n")
@@ -332,7 +332,7 @@ extension `Logical backup` {
                     do {
                         let verification = BackupVerification(
                             repository: scratch.repository.kept(in: faulty), level: .checksum, bin: nil)
-                        let reports = try await onOwnThreads { try await verification.run(nil) }
+                        let reports = try await onOwnThreads { try await verification.run(nil).backups }
                         #expect(reports.map(\.id) == [first.id, second.id])
                         let failed = reports.filter { !$0.succeeded }
                         #expect(failed.allSatisfy { $0.problems.map(\.code) == [.storageFailed] }, "\(failed)")

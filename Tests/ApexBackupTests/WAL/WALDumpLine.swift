@@ -33,6 +33,7 @@ struct WALDumpLine: Hashable, CustomStringConvertible {
             case .fullPageWrites(let isOn): "FPW_CHANGE \(isOn)"
             case .backupEnd(let start): "BACKUP_END \(start)"
             case .overwrittenRecord(let start, let time): "OVERWRITE_CONTRECORD lsn \(start); time \(time)"
+            case .tablespaceCreation(let oid, let location): "TABLESPACE \(oid) \"\(location)\""
             case .message(let message):
                 "MESSAGE \(message.isTransactional ? "" : "non-")transactional, prefix \"\(message.prefix)\"; "
                     + "payload (\(message.size) bytes): "
@@ -48,7 +49,7 @@ struct WALDumpLine: Hashable, CustomStringConvertible {
     /// What is comparable of a line of pg_waldump; `nil` for a record that the reader does not report.
     init?(parsing line: Substring) {
         let manager = line.dropFirst("rmgr: ".count).prefix { $0 != " " }
-        guard line.hasPrefix("rmgr: "), ["Transaction", "XLOG", "LogicalMessage"].contains(manager),
+        guard line.hasPrefix("rmgr: "), ["Transaction", "XLOG", "LogicalMessage", "Tablespace"].contains(manager),
             let transactionID = line.between(", tx:", ",").flatMap({ UInt32($0.drop { $0 == " " }) }),
             let start = line.between("lsn: ", ",").flatMap({ LogSequenceNumber(parsing: $0) }),
             let description = line.range(of: "desc: ").map({ line[$0.upperBound...] }),
@@ -72,6 +73,7 @@ struct WALDumpLine: Hashable, CustomStringConvertible {
             return time(in: rest[gid.upperBound...], prefix: "20").map { "\(kind) \(transactionID) \($0)" }
         case "RESTORE_POINT", "FPW_CHANGE": return "\(kind) \(rest)"
         case "SWITCH": return kind
+        case "CREATE": return "TABLESPACE \(rest)"
         case "PARAMETER_CHANGE": return "\(kind) \(rest.prefix(upTo: " wal_log_hints"))"
         case "END_OF_RECOVERY":
             guard let clock = rest.range(of: "time ") else { return nil }

@@ -24,6 +24,8 @@ extension `Reading WAL beside pg_waldump` {
         "SELECT pg_logical_emit_message(true, 'huge', repeat('0123456789', 150000))",
         "INSERT INTO t (v) SELECT string_agg(md5(g::text), '') FROM generate_series(1, 20000) AS g",
         "CREATE INDEX ON t (id, length(v))",
+        "SET allow_in_place_tablespaces = on", "CREATE TABLESPACE \"in place\" LOCATION ''",
+        "DROP TABLESPACE \"in place\"",
         "CHECKPOINT",
         "UPDATE t SET v = v || 'y' WHERE id % 3 = 0 AND length(v) < 200",
         "DO $$ BEGIN FOR i IN 1..300 LOOP INSERT INTO t (v) VALUES (repeat('q', i)); COMMIT; END LOOP; END $$",
@@ -56,7 +58,9 @@ extension `Reading WAL beside pg_waldump` {
                 try await run(Self.workload, on: primary, at: primary.settings)
                 try await compare(
                     primary, at: primary.settings, in: data, from: start, on: TimelineHistory(first: 1), size: size,
-                    least: ["COMMIT", "ABORT", "PREPARE", "RESTORE_POINT", "CHECKPOINT", "SWITCH", "MESSAGE"])
+                    least: [
+                        "COMMIT", "ABORT", "PREPARE", "RESTORE_POINT", "CHECKPOINT", "SWITCH", "MESSAGE", "TABLESPACE",
+                    ])
 
                 let written = try await primary.answer("SELECT pg_current_wal_flush_lsn()") ?? ""
                 let session = try await primary.session(standby)

@@ -28,6 +28,8 @@ final class SyntheticLog: RecoveryIndex {
     var coverage = WALCoverage(segmentSize: size) { didSet { forget() } }
     /// Files whose bytes from a position on are not WAL.
     var broken: [WALSegmentName: UInt64] = [:] { didSet { forget() } }
+    /// Files of which nobody can say anything.
+    var unknown: Set<WALSegmentName> = [] { didSet { forget() } }
     private var known: [WALSegmentName: WALSegmentSummary] = [:]
     private var knownRecords: [UInt32: [Record]] = [:]
     private var knownPaths: [UInt32: TimelinePath] = [:]
@@ -115,6 +117,9 @@ final class SyntheticLog: RecoveryIndex {
             throw BackupError(.walMissing, "\(segment) was asked for", remedy: "Ask for what is stored only.")
         }
         if let known = known[segment] { return known }
+        if unknown.contains(segment) {
+            return WALSegmentSummary(unknown: segment, of: "7000000000000000001", why: "its trailer is damaged")
+        }
         guard var summary = emptySummary(segment) else {
             throw BackupError(.walSegmentInvalid, "\(segment)", remedy: "Mend the test.")
         }

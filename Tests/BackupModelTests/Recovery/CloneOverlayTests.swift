@@ -28,18 +28,44 @@ import Testing
 
     @Test func `holds all that isolates the server of a logical drill`() {
         let fresh = Self.values(Self.server(origin: .initialised))
-        for setting in IsolationSetting.all { #expect(fresh[setting.name] != nil, "\(setting.name)") }
-        for setting in IsolationSetting.all {
-            if case .text(let text) = setting.value, setting.name != "port" { #expect(fresh[setting.name] == text) }
-        }
+        #expect(
+            fresh["restore_command"] == "" && fresh["archive_mode"] == "off" && fresh["hba_file"] == "/d/pg_hba.conf")
         #expect(fresh["hot_standby"] == nil && fresh["max_connections"] == nil)
+    }
+
+    @Test(arguments: OverlaySetting.all)
+    func `is proved by the right answer to each question, and by no other`(_ setting: OverlaySetting) throws {
+        let origin = setting.origins.contains(.restored) ? OverlaySetting.Origin.restored : .initialised
+        let overlay = CloneOverlay(of: Self.server(major: max(15, min(18, setting.majors.upperBound)), origin: origin))
+        let entry = try #require(overlay.entries.first { $0.setting == setting })
+        #expect(try overlay.proof(from: overlay.configuration).count == overlay.entries.count)
+        for answer in ["/source/bad", nil] {
+            var answers = overlay.configuration
+            answers[setting.name] = answer
+            let error = #expect(throws: BackupError.self) { try overlay.proof(from: answers) }
+            let got = answer.map { "is '\($0)'" } ?? "is not known to it"
+            #expect(error?.code == .targetUnsuitable)
+            #expect(error?.reason == "\(setting.name) \(got) and must be '\(entry.value)', so that \(setting.why)")
+        }
+    }
+
+    @Test func `cannot be changed by the policy of a drill`() {
+        for setting in OverlaySetting.all where setting.origins.contains(.restored) && setting.value != .sharedBuffers {
+            #expect(DrillPolicy.Target.isolation(ofSetting: setting.name, origin: .restored) != nil, "\(setting.name)")
+        }
+        func isolation(_ name: String) -> DrillPolicy.Isolation? {
+            DrillPolicy.Target.isolation(ofSetting: name, origin: .initialised)
+        }
+        #expect(isolation("archive_mode") == .only("off") && isolation("data_directory") == .never)
+        #expect(
+            isolation("work_mem") == nil && isolation("max_connections") == nil && isolation("shared_buffers") == nil)
     }
 
     @Test func `leaves a restored server its restore command and gives it what the WAL needs`() {
         let restored = Self.values(Self.server())
         #expect(restored["restore_command"] == nil && restored["hot_standby"] == "on")
         #expect(HotStandbyParameters.Name.allCases.map { restored[$0.rawValue] } == ["7", "6", "5", "4", "3"])
-        #expect(restored["data_directory"] == "/d" && restored["hba_file"] == "/d/pg_hba.conf")
+        #expect(restored["data_directory"] == "/d" && restored["hba_file"] == "/s/pg_hba.conf")
     }
 
     @Test func `knows only what the major knows`() {

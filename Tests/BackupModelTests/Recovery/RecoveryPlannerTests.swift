@@ -177,6 +177,19 @@ import Testing
                 == .after(mark(0x500000, 130)))
     }
 
+    @Test(arguments: [5, 7] as [UInt64])
+    func `does not take a segment of which nobody can say anything for the end, and plans what is before it`(
+        _ number: UInt64
+    ) throws {
+        let segment = try #require(WALSegmentName(timeline: 1, number: number, segmentSize: SyntheticLog.size))
+        log.unknown = [segment]
+        let error = try refusal(planner([first]), RecoveryRequest(.latest))
+        #expect(error.code == .walSegmentInvalid && error.reason?.contains("\(segment)") == true)
+        #expect(error.reason?.contains("its trailer is damaged") == true)
+        #expect(try planner([first]).plan(RecoveryRequest(time(120))).end == .before(mark(0x400000, 130)))
+        #expect(try planner([first]).plan(RecoveryRequest(.immediate)).backup == first)
+    }
+
     // MARK: Restore points and transactions
 
     @Test func `stops at the first restore point of a name behind the backup, and tells of the others`() throws {

@@ -71,6 +71,10 @@ func readWAL(
         position.number(UInt64(0x300_0028))
         writer.record(0, 0x50, WALWriter.main(position))
         writer.record(0, 0xD0, WALWriter.main(position + time))
+        var tablespace: [UInt8] = []
+        tablespace.number(UInt32(16400))
+        writer.record(5, 0x00, xid: 9, WALWriter.main(tablespace + Array("/srv/a space\0".utf8)))
+        writer.record(5, 0x10, xid: 9, WALWriter.main(tablespace))
         writer.message("apex.heartbeat", Array("{\"seq\":1}".utf8), isTransactional: true)
         writer.message("", [])
         writer.record(0, 0x30, WALWriter.main([1, 2, 3, 4]))
@@ -99,6 +103,7 @@ func readWAL(
             .endOfRecovery(timeline: 2, previousTimeline: 1, time: time),
             .checkpoint(checkpoint(isShutdown: true)), .checkpoint(checkpoint(isShutdown: false)),
             .fullPageWrites(isOn: true), .backupEnd(start: start), .overwrittenRecord(start: start, time: time),
+            .tablespaceCreation(oid: 16400, location: "/srv/a space"),
             .message(
                 WALMessage(isTransactional: true, prefix: "apex.heartbeat", payload: Array("{\"seq\":1}".utf8), size: 9)
             ),

@@ -27,6 +27,7 @@ import Testing
         #expect(summary.timelineBeginnings.entries.map(\.timeline) == [2, 2, 2])
         #expect(summary.checkpoint?.redo.description == "0/3000028" && summary.backupEnds.entries.count == 1)
         #expect(summary.fullPageWrites.entries.map(\.isOn) == [true] && summary.overwrittenRecords.entries.count == 1)
+        #expect(summary.tablespaceCreations.entries.map(\.location) == ["/srv/a space"])
         #expect(summary.damage == nil && summary.unfinished == nil && summary.switchedAt == nil)
     }
 

@@ -1,0 +1,195 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+extension Doctor {
+    /// Everything about the server that `doctor` judges, but what needs the repository.
+    func gatherFacts(from session: PostgresSession, archiveCommand: String) async throws -> DoctorFacts {
+        let clocks = settings.environment.clocks
+        let server = try await session.serverFacts()
+        let before = clocks.wall()
+        let clock = try await session.query(Self.clockQuery).firstValue.flatMap { Int64($0) }
+        let after = clocks.wall()
+        guard let clock else { throw unexpectedAnswer("clock_timestamp()") }
+        let policy = settings.policy
+        var facts = DoctorFacts(
+            server: server, role: try await RoleNeeds(of: session, facts: server),
+            wanted: .init(
+                cluster: policy.name, rpo: policy.objectives.rpo, rto: policy.objectives.rto,
+                window: policy.retentionWindow, archiveCommand: archiveCommand),
+            now: after,
+            clock: ClockDifference(server: Timestamp(microseconds: clock), between: before, and: after))
+        facts.settings = try await session.serverSettings()
+        facts.archiver = try await session.archiver()
+        facts.waiting = try await session.filesWaiting(for: facts.role)
+        try await session.lookAtReplication(&facts)
+        facts.remoteApply = try await session.remoteApply()
+        facts.space = try await session.walSpace(for: facts.role)
+        if let directory = localDataDirectory(of: facts) {
+            // A folder that this process may not read is one that cannot be seen.
+            do { facts.space.freeBytes = try PosixStorage(root: "\(directory)/pg_wal").freeBytes() } catch {}
+            if case .push(let push) = facts.archiveCommand.content, push.program.hasPrefix("/") {
+                facts.pushProgramExists = HostFacts.exists(push.program)
+            }
+        }
+        if facts.receiver?.isSynchronous == true, facts.remoteApply.isEmpty, !server.inRecovery {
+            facts.receiver?.latency = try await CommitLatency(session: session, clocks: clocks).measure()
+        }
+        return facts
+    }
+
+    /// The data directory, if the server is on this host and this process may read it.
+    private func localDataDirectory(of facts: DoctorFacts) -> String? {
+        guard let directory = facts.value("data_directory") else { return nil }
+        do throws(BackupError) {
+            guard let control = try controlFile(inDataDirectory: directory),
+                "\(control.systemIdentifier)" == facts.server.systemIdentifier
+            else { return nil }
+            return directory
+        } catch { return nil }
+    }
+
+    private static let clockQuery = """
+        SELECT pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint
+        """
+}
+
+extension PostgresSession {
+    fileprivate func serverSettings() async throws -> [String: DoctorFacts.Setting] {
+        let answer = try await query(
+            """
+            SELECT name,
+                -- While nothing is archived, its present value is shown as "(disabled)".
+                CASE WHEN name = 'archive_command' THEN coalesce(reset_val, '') ELSE setting END AS value,
+                source = 'command line' AS is_fixed, context = 'postmaster' AS needs_restart, pending_restart
+            FROM pg_catalog.pg_settings
+            WHERE name IN ('allow_alter_system', 'archive_command', 'archive_library', 'archive_mode',
+                'archive_timeout', 'data_directory', 'full_page_writes', 'max_replication_slots', 'max_slot_wal_keep_size',
+                'max_wal_senders', 'max_wal_size', 'synchronous_standby_names', 'wal_level', 'wal_segment_size')
+            """)
+        var settings: [String: DoctorFacts.Setting] = [:]
+        for row in answer.rows.indices {
+            guard let name = answer.value(row, "name"), let value = answer.value(row, "value") else { continue }
+            settings[name] = DoctorFacts.Setting(
+                value, isFromCommandLine: answer.value(row, "is_fixed") == "t",
+                needsRestart: answer.value(row, "needs_restart") == "t",
+                isPending: answer.value(row, "pending_restart") == "t")
+        }
+        return settings
+    }
+
+    /// What the server says of its archiver, as any role may see.
+    func archiver() async throws -> DoctorFacts.Archiver {
+        let answer = try await query(
+            """
+            SELECT last_archived_wal, last_failed_wal, failed_count,
+                pg_catalog.round(extract(epoch FROM last_archived_time)::numeric * 1000000)::bigint AS archived_at,
+                pg_catalog.round(extract(epoch FROM last_failed_time)::numeric * 1000000)::bigint AS failed_at
+            FROM pg_catalog.pg_stat_archiver
+            """)
+        func time(_ column: String) -> Timestamp? {
+            answer.value(0, column).flatMap { Int64($0) }.map { Timestamp(microseconds: $0) }
+        }
+        return DoctorFacts.Archiver(
+            lastArchived: answer.value(0, "last_archived_wal"), lastArchivedAt: time("archived_at"),
+            lastFailed: answer.value(0, "last_failed_wal"), lastFailedAt: time("failed_at"),
+            failures: answer.value(0, "failed_count").flatMap { Int64($0) } ?? 0)
+    }
+
+    /// How many files wait for the archiver; `nil` for a role that may not see it.
+    func filesWaiting(for role: RoleNeeds) async throws -> Int64? {
+        guard role.isSuperuser || role.mayMonitor else { return nil }
+        return try await query(
+            "SELECT count(*) FROM pg_catalog.pg_ls_archive_statusdir() WHERE name LIKE '%.ready'"
+        ).firstValue.flatMap { Int64($0) }
+    }
+
+    fileprivate func lookAtReplication(_ facts: inout DoctorFacts) async throws {
+        let slots = try await query(
+            """
+            SELECT slot_name, active, wal_status,
+                pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery()
+                    THEN coalesce(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
+                    ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint AS kept,
+                -- A column of PostgreSQL 17.
+                pg_catalog.round(extract(epoch FROM
+                    (pg_catalog.to_jsonb(slot) ->> 'inactive_since')::timestamptz)::numeric * 1000000)::bigint
+                    AS inactive_since
+            FROM pg_catalog.pg_replication_slots AS slot WHERE NOT temporary ORDER BY slot_name
+            """)
+        facts.slots = slots.rows.indices.map { row in
+            DoctorFacts.Slot(
+                name: slots.value(row, "slot_name") ?? "", isActive: slots.value(row, "active") == "t",
+                status: slots.value(row, "wal_status"), keptBytes: slots.value(row, "kept").flatMap { Int64($0) },
+                inactiveSince: slots.value(row, "inactive_since").flatMap { Int64($0) }.map {
+                    Timestamp(microseconds: $0)
+                })
+        }
+        let used = try await query(
+            """
+            SELECT (SELECT count(*) FROM pg_catalog.pg_replication_slots) AS slots,
+                (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders
+            """)
+        facts.slotsInUse = used.value(0, "slots").flatMap { Int($0) } ?? 0
+        facts.sendersInUse = used.value(0, "senders").flatMap { Int($0) } ?? 0
+        let receiver = try await query(
+            """
+            SELECT sender.application_name, sender.sync_state
+            FROM pg_catalog.pg_replication_slots AS slot
+            JOIN pg_catalog.pg_stat_replication AS sender ON sender.pid = slot.active_pid
+            WHERE slot.slot_name = $1
+            """, [facts.wanted.slot])
+        if !receiver.rows.isEmpty {
+            facts.receiver = .init(
+                applicationName: receiver.value(0, "application_name") ?? "",
+                synchronousState: receiver.value(0, "sync_state"))
+        }
+    }
+
+    /// Where `synchronous_commit` is `remote_apply` for anybody.
+    fileprivate func remoteApply() async throws -> [DoctorFacts.RemoteApply] {
+        let settings = try await query(
+            """
+            SELECT CASE WHEN role.rolname IS NULL AND base.datname IS NULL THEN 'all roles'
+                    WHEN role.rolname IS NULL THEN format('the database %I', base.datname)
+                    WHEN base.datname IS NULL THEN format('the role %I', role.rolname)
+                    ELSE format('the role %I in the database %I', role.rolname, base.datname) END AS place,
+                CASE WHEN role.rolname IS NULL AND base.datname IS NULL THEN 'ALTER ROLE ALL'
+                    WHEN role.rolname IS NULL THEN format('ALTER DATABASE %I', base.datname)
+                    WHEN base.datname IS NULL THEN format('ALTER ROLE %I', role.rolname)
+                    ELSE format('ALTER ROLE %I IN DATABASE %I', role.rolname, base.datname) END
+                    || ' SET synchronous_commit = ''on'';' AS statement
+            FROM pg_catalog.pg_db_role_setting AS given
+            LEFT JOIN pg_catalog.pg_roles AS role ON role.oid = given.setrole
+            LEFT JOIN pg_catalog.pg_database AS base ON base.oid = given.setdatabase
+            WHERE 'synchronous_commit=remote_apply' = ANY (given.setconfig) ORDER BY 1
+            """)
+        let given = settings.rows.indices.map { row in
+            DoctorFacts.RemoteApply(
+                place: settings.value(row, "place") ?? "", statement: settings.value(row, "statement") ?? "")
+        }
+        // With one for this role the server's own value cannot be seen.
+        guard given.isEmpty else { return given }
+        let value = try await query(
+            "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
+        ).firstValue
+        guard value == "remote_apply" else { return [] }
+        return [.init(place: "all", statement: "ALTER SYSTEM SET synchronous_commit = 'on';")]
+    }
+
+    fileprivate func walSpace(for role: RoleNeeds) async throws -> DoctorFacts.WALSpace {
+        var space = DoctorFacts.WALSpace()
+        if role.isSuperuser || role.mayMonitor {
+            space.usedBytes = try await query("SELECT sum(size)::bigint FROM pg_catalog.pg_ls_waldir()").firstValue
+                .flatMap { Int64($0) }
+        }
+        space.bytesPerSecond = try await query(
+            """
+            -- The average of a few minutes tells nothing.
+            SELECT wal_bytes / extract(epoch FROM pg_catalog.clock_timestamp() - stats_reset)
+            FROM pg_catalog.pg_stat_wal WHERE stats_reset < pg_catalog.clock_timestamp() - interval '1 hour'
+            """
+        ).firstValue.flatMap { Double($0) }
+        return space
+    }
+}

@@ -1,0 +1,224 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// A drill of a physical backup and the WAL behind it.
+extension DrillRun {
+    /// What was chosen before anything was made.
+    private struct Choice: Sendable {
+        var target: DrillTarget
+        var restore: PhysicalRestore
+        var prepared: PhysicalRestore.Prepared
+        var tools: ClientTools
+        var remarks: [String]
+    }
+
+    func performPhysical(
+        in directory: String, journal: inout DrillJournal, observation: inout DrillObservation
+    ) async throws {
+        let choice = try await journal.measure(.select) { try await choose(in: directory) }
+        let prepared = choice.prepared
+        note(choice, in: &journal)
+        let recovery = try await journal.measure(.provision) {
+            try await ScratchRecovery.make(directory, choice.restore.request, repository: repository)
+        }
+        journal.server = DrillServer(recovery, nil)
+        let began = journal.elapsed
+        _ = try await journal.measure(.restore) { try await recovery.restore.run(prepared) }
+        journal.spans[journal.spans.count - 1].bytes = prepared.plan.contentBytes
+        let start = recovery.start(prepared, tools: choice.tools, settings: policy.target.overrides)
+        do {
+            let server = try await recover(start, recovery, prepared, journal: &journal)
+            start.record(seconds: (journal.elapsed - began).seconds)
+            observation.recoveryPoint = try recoveryPoint(choice.target, prepared, of: journal)
+            try await check(server, journal: &journal, observation: &observation)
+        } catch {
+            throw start.explained(error)
+        }
+    }
+
+    /// Starts the server, and returns it once it has recovered to the target and was promoted.
+    private func recover(
+        _ start: RestoredStart, _ recovery: ScratchRecovery, _ prepared: PhysicalRestore.Prepared,
+        journal: inout DrillJournal
+    ) async throws -> RestoredServer {
+        journal.phase = .replay
+        var running: CloneServer?
+        defer { journal.server = DrillServer(recovery, running) }
+        let (watch, replay) = try await journal.measure(.replay) {
+            let (server, overlay) = try await start.launch()
+            running = server
+            let watch = RecoveryWatch(
+                server: server, overlay: overlay, plan: prepared.recovery, environment: repository.environment)
+            return (watch, try await watch.replay())
+        }
+        journal.isolation = replay.isolation
+        journal.recovery?.replayedLSN = replay.state.replayed
+        journal.recovery?.lastTransactionAt = replay.state.lastTransaction
+        let boundary = try await journal.measure(.verify) { try await askBoundary(of: watch, prepared) }
+        journal.recovery?.before = boundary.before.map(DrillReport.TransactionRecord.init)
+        journal.recovery?.behind = boundary.behind.map(DrillReport.TransactionRecord.init)
+        _ = try await journal.measure(.promote) { try await watch.promote() }
+        journal.recovery?.timeline = try await watch.timeline(isPromoted: true)
+        let connection = try await watch.server.reachable()
+        let (facts, databases) = try await PostgresSession.with(
+            connection, applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
+        ) { session in
+            let names = try await session.query(
+                "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")
+            return (try await session.serverFacts(), names.rows.compactMap { $0[0] })
+        }
+        journal.serverFacts = facts
+        return RestoredServer(
+            repository: repository, connection: connection, manifest: prepared.manifest,
+            artefacts: prepared.manifest.artefacts, databases: databases,
+            recovery: DrillRecovery(
+                plan: prepared.recovery, replay: replay.state, boundary: boundary,
+                isAskedInTime: replay.state.isInRecovery), environment: repository.environment)
+    }
+
+    /// Asks the server of the transactions on both sides of the target, while it waits there.
+    private func askBoundary(
+        of watch: RecoveryWatch, _ prepared: PhysicalRestore.Prepared
+    ) async throws -> BoundaryProof {
+        let search = try commitSearch(prepared)
+        let (before, behind) = (try search.before(), try search.behind())
+        return try await PostgresSession.with(
+            try await watch.server.reachable(), applicationName: "apex-backup drill",
+            timeout: DumpSource.connectTimeout
+        ) { session in
+            BoundaryProof(before: try await session.witness(before), behind: try await session.witness(behind))
+        }
+    }
+
+    private func commitSearch(_ prepared: PhysicalRestore.Prepared) throws(BackupError) -> CommitSearch {
+        let archive = try WALArchive(repository, systemIdentifier: prepared.manifest.systemIdentifier)
+        let histories = try archive.histories().values.sorted { $0.timeline < $1.timeline }
+        guard let size = prepared.recovery.segments.first?.size else { preconditionFailure("a recovery reads WAL") }
+        let rollUps = try WALRollUps(archive, size: size)
+        return CommitSearch(
+            archive: archive, index: ArchiveIndex(rollUps, histories: histories), plan: prepared.recovery)
+    }
+
+    /// The moment to the microsecond, as `restore --to` takes it again.
+    private func text(of moment: RestoreMoment) -> String {
+        if case .time(let time) = moment { return "\(time)" }
+        return RecoveryText.moment(moment)
+    }
+
+    private func note(_ choice: Choice, in journal: inout DrillJournal) {
+        let (plan, manifest) = (choice.prepared.plan, choice.prepared.manifest)
+        journal.remarks = choice.remarks + plan.warnings
+        journal.manifest = manifest
+        journal.state = (try? Catalogue(repository).entry(manifest.id))??.state
+        journal.backupHost = try? repository.get(RunStart.self, at: repository.layout.runStart(manifest.id))?.host
+        journal.artefacts = manifest.artefacts
+        var record = DrillReport.RecoveryRecord(
+            target: text(of: choice.target.moment), plannedEnd: plan.end, segments: plan.segments,
+            firstSegment: plan.firstSegment, lastSegment: plan.lastSegment)
+        if let chosen = choice.target.choice {
+            record.seed = chosen.seed
+            record.windowStart = chosen.start
+            record.windowEnd = chosen.end
+        }
+        journal.recovery = record
+    }
+}
+
+// MARK: What is recovered to
+
+extension DrillRun {
+    private func choose(in directory: String) async throws -> Choice {
+        var request = PhysicalRestore.Request(
+            backup: try backupName(), moment: nil, directory: directory, jobs: settings.policy.jobs,
+            archive: try WALCommands(settings)
+        ).moved(into: directory)
+        var (target, prepared) = try prepare(&request)
+        var remarks: [String] = []
+        do {
+            try await request.archive?.requireAccess(
+                to: prepared.manifest.systemIdentifier, as: ScratchDirectory.user,
+                probe: "apex-backup-\(prepared.plan.backup)")
+        } catch let error as BackupError where error.code == .permissionDenied {
+            request.archive = nil
+            request.moment = target.moment
+            prepared = try PhysicalRestore(repository: repository, request: request).prepare()
+            remarks.append(
+                "The server's user cannot read the archive, so that the WAL was put beside the data: \(error.reason ?? "")"
+            )
+        }
+        let restore = PhysicalRestore(repository: repository, request: request)
+        let tools = try await restore.tools(for: prepared, settings)
+        return Choice(target: target, restore: restore, prepared: prepared, tools: tools, remarks: remarks)
+    }
+
+    private func backupName() throws(BackupError) -> String {
+        switch policy.source.selection {
+        case .latest: return "latest"
+        case .id(let id): return id.text
+        case .oldest:
+            let oldest = try Catalogue(repository).backups().first { $0.manifest?.kind == .physical }
+            return oldest?.id.text ?? "latest"
+        }
+    }
+
+    private func prepare(
+        _ request: inout PhysicalRestore.Request
+    ) throws(BackupError) -> (DrillTarget, PhysicalRestore.Prepared) {
+        let window: Duration?
+        switch policy.source.target {
+        case .moment(let moment):
+            request.moment = moment
+            return (
+                DrillTarget(moment: moment), try PhysicalRestore(repository: repository, request: request).prepare()
+            )
+        case .random(let within): window = within
+        }
+        request.moment = .latest
+        var (start, end) = try PhysicalRestorePlanning(repository: repository, request: request).window()
+        if let window { start = max(start, end.advanced(by: .zero - window)) }
+        let seed = policy.source.seed ?? UInt32(environment.chance()) << 16 | UInt32(environment.chance())
+        var generator = MomentDraw(seed: seed)
+        var tries = 0
+        while true {
+            let moment = RestoreMoment.time(generator.moment(from: start, to: end))
+            request.moment = moment
+            do throws(BackupError) {
+                let prepared = try PhysicalRestore(repository: repository, request: request).prepare()
+                return (DrillTarget(moment: moment, choice: (seed, start, end)), prepared)
+            } catch  where error.code == .momentUnreachable && tries < 64 {
+                // The first moments behind a backup may not be: a transaction ended while it was taken.
+                tries += 1
+            }
+        }
+    }
+
+    /// Up to when everything is there.
+    private func recoveryPoint(
+        _ target: DrillTarget, _ prepared: PhysicalRestore.Prepared, of journal: DrillJournal
+    ) throws(BackupError) -> RecoveryPoint {
+        let mark = prepared.recovery.end.mark
+        let lsn = journal.recovery?.replayedLSN ?? mark.lsn
+        let known = mark.time ?? journal.recovery?.lastTransactionAt ?? prepared.manifest.recoveryPoint
+        switch target.moment {
+        case .latest:
+            let heartbeat = try commitSearch(prepared).lastHeartbeat()
+            let isRecent = heartbeat.map { known.since($0) <= .seconds(60) } ?? false
+            return RecoveryPoint(
+                endOfWAL: max(known, heartbeat ?? known), hasHeartbeat: isRecent, lsn: lsn,
+                timeline: prepared.recovery.timeline, declaredFailure: journal.declaredAt,
+                clockUncertainty: prepared.manifest.clockDifference.bound)
+        case .time(let time): return RecoveryPoint(target: time, lsn: lsn, timeline: prepared.recovery.timeline)
+        case .immediate, .position, .restorePoint, .transaction:
+            return RecoveryPoint(target: known, lsn: lsn, timeline: prepared.recovery.timeline)
+        }
+    }
+}
+
+extension DrillReport.TransactionRecord {
+    init(_ witness: BoundaryProof.Witness) {
+        self.init(
+            xid: witness.commit.transactionID, lsn: witness.commit.lsn, committedAt: witness.commit.time,
+            status: witness.status)
+    }
+}

@@ -1,0 +1,23 @@
+import BackupModel
+import PostgresAccess
+
+extension WALCommands {
+    /// Refuses an archive that the server's user cannot read, before a server asks it in vain.
+    ///
+    /// It is asked as the server will ask, for a file that certainly is not there. `userName` is the server's user when
+    /// this program is root.
+    func requireAccess(to systemIdentifier: String, as userName: String?, probe: String) async throws {
+        let arguments = ["wal", "get", "--mode", "recovery", "--system-identifier", systemIdentifier] + options
+        let command = ChildCommand(
+            executable, arguments: arguments + ["FFFFFFFF.history", "/tmp/\(probe)"],
+            environment: ["PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"],
+            workingDirectory: "/", userName: userName)
+        let (outcome, _) = try await capture(command)
+        guard outcome.status != .exited(1) else { return }
+        throw BackupError(
+            .permissionDenied, "The server that is to be started cannot read the archive.",
+            reason: outcome.standardErrorTail,
+            remedy: "Let the server's user read the repository, the policy and this program; or add --stage-wal, which "
+                + "puts the WAL beside the data.", unchanged: "Nothing was restored.")
+    }
+}

@@ -1,0 +1,77 @@
+import BackupModel
+package import PostgresAccess
+
+/// What a server says of its own WAL: up to where it has written, and what of it waits to be archived.
+package struct ServerWAL: Sendable {
+    let systemIdentifier: String
+    private let timeline: UInt32
+    private let lsn: LogSequenceNumber
+    private let isInRecovery: Bool
+    /// The names of the files in `pg_wal`, and of those in `archive_status`; `nil` if the role may not see them.
+    private let files: [String]?
+    private let statuses: [String]?
+    private let lastArchivedAt: Timestamp?
+    private let lastFailedAt: Timestamp?
+    private let lastCommitAt: Timestamp?
+
+    /// Asks the server; a role that is a member of `pg_monitor` may see everything.
+    package static func ask(_ connection: ConnectionSettings) async throws -> ServerWAL {
+        try await PostgresSession.with(
+            connection, applicationName: "apex-backup wal status", timeout: DumpSource.connectTimeout
+        ) { try await ServerWAL($0) }
+    }
+
+    private init(_ session: PostgresSession) async throws {
+        let facts = try await session.serverFacts()
+        systemIdentifier = facts.systemIdentifier
+        timeline = facts.timeline
+        lsn = facts.currentLSN
+        isInRecovery = facts.inRecovery
+        let archiver = try await session.query(
+            """
+            SELECT \(Self.microseconds("last_archived_time")) AS archived, \(Self.microseconds("last_failed_time")) AS failed,
+                pg_catalog.current_setting('track_commit_timestamp') AS tracks
+            FROM pg_catalog.pg_stat_archiver
+            """)
+        lastArchivedAt = Self.time(archiver.value(0, "archived"))
+        lastFailedAt = Self.time(archiver.value(0, "failed"))
+        if archiver.value(0, "tracks") == "on", !facts.inRecovery {
+            let last = try await session.query(
+                "SELECT \(Self.microseconds("\"timestamp\"")) FROM pg_catalog.pg_last_committed_xact()")
+            lastCommitAt = Self.time(last.firstValue)
+        } else {
+            lastCommitAt = nil
+        }
+        files = try await Self.names("pg_ls_waldir", session)
+        statuses = try await Self.names("pg_ls_archive_statusdir", session)
+    }
+
+    /// The same as the judgement of the archive wants it.
+    func facts(size: WALSegmentSize) -> WALArchiveFacts.Server {
+        var server = WALArchiveFacts.Server(timeline: timeline, lsn: lsn)
+        server.isInRecovery = isInRecovery
+        server.segments = files.map { Set($0.compactMap { WALSegmentName(parsing: $0, segmentSize: size) }) }
+        let ready = (statuses ?? []).filter { $0.hasSuffix(".ready") }.map { $0.dropLast(6) }
+        server.ready = Set(ready.compactMap { WALSegmentName(parsing: $0, segmentSize: size) })
+        server.lastArchivedAt = lastArchivedAt
+        server.lastFailedAt = lastFailedAt
+        server.lastCommitAt = lastCommitAt
+        return server
+    }
+
+    private static func microseconds(_ time: String) -> String {
+        "pg_catalog.round(extract(epoch FROM \(time))::numeric * 1000000)::bigint"
+    }
+
+    private static func time(_ text: String?) -> Timestamp? {
+        text.flatMap { Int64($0) }.map { Timestamp(microseconds: $0) }
+    }
+
+    private static func names(_ function: String, _ session: PostgresSession) async throws -> [String]? {
+        do {
+            return try await session.query("SELECT name FROM pg_catalog.\(function)()").rows.compactMap { $0[0] }
+        } catch let error as BackupError where error.code == .permissionDenied {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,62 @@
+import BackupModel
+import BackupStorage
+
+/// What a listing of one log folder shows.
+struct StoredLog {
+    /// The whole segments, by number.
+    var segments: [UInt64: ObjectInfo] = [:]
+    /// Segments of which PostgreSQL's `.partial` file is there.
+    var partials: Set<WALSegmentName> = []
+
+    /// Whether all segments of the folder are there.
+    func isWhole(_ size: WALSegmentSize) -> Bool { UInt64(segments.count) == size.segmentsPerLog }
+}
+
+extension WALArchive {
+    /// The log folders in which anything is stored, by timeline and position.
+    ///
+    /// Costs a listing for each timeline, and one more.
+    func logs() throws(BackupError) -> [WALLogName] {
+        var logs: [WALLogName] = []
+        for timeline in try repository.storage.children(of: layout.wal).compactMap({ UInt32(eightHexDigits: $0) }) {
+            let folder = layout.wal.appending(timeline.eightHexDigits)
+            for log in try repository.storage.children(of: folder).compactMap({ UInt32(eightHexDigits: $0) }) {
+                logs.append(WALLogName(timeline: timeline, log: log))
+            }
+        }
+        return logs.sorted()
+    }
+
+    /// What is stored in a log folder; costs a listing.
+    func stored(in log: WALLogName, size: WALSegmentSize) throws(BackupError) -> StoredLog {
+        var stored = StoredLog()
+        try repository.storage.list(under: layout.log(log)) { object in
+            switch layout.walFile(object.key, segmentSize: size) {
+            case .segment(let segment): stored.segments[segment.number] = object
+            case .partial(let segment): stored.partials.insert(segment)
+            case .history, .backup, .other, nil: break
+            }
+        }
+        return stored
+    }
+
+    /// The segments of which pieces are stored, in order.
+    func unfinished(size: WALSegmentSize) throws(BackupError) -> [WALSegmentName] {
+        var segments: [WALSegmentName] = []
+        for name in try repository.storage.children(of: layout.pieces) {
+            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try !pieces(of: segment).isEmpty
+            else { continue }
+            segments.append(segment)
+        }
+        return segments.sorted()
+    }
+}
+
+extension [CatalogueEntry] {
+    /// The size of the WAL segments of a server of which there is a physical backup.
+    func walSegmentSize(of systemIdentifier: String) -> WALSegmentSize? {
+        reversed().lazy.compactMap { $0.manifest }
+            .filter { $0.systemIdentifier == systemIdentifier }
+            .compactMap { $0.physical.flatMap { WALSegmentSize(bytes: $0.walSegmentBytes) } }.first
+    }
+}

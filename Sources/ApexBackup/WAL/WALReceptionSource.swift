@@ -1,0 +1,110 @@
+import BackupModel
+import PostgresAccess
+
+/// A server that was looked at before its WAL is received.
+struct WALReceptionSource: Sendable {
+    let facts: ServerFacts
+    let segmentSize: WALSegmentSize
+    /// Where the slot keeps WAL from; `nil` if there is no such slot.
+    let slot: Slot?
+    /// The standbys that the server waits for.
+    let synchronousStandbys: SynchronousStandbyNames
+
+    /// The state of the slot.
+    struct Slot: Sendable, Hashable {
+        /// `nil` if it keeps nothing (any more).
+        var keptFrom: LogSequenceNumber?
+        /// Whether the server has removed WAL that it should have kept.
+        var hasLostWAL: Bool
+    }
+
+    /// Looks at the server; refuses one that is not registered, or on which commits would wait for ever.
+    static func open(
+        _ connection: ConnectionSettings, slot: ReplicationSlotName, into repository: Repository
+    ) async throws -> WALReceptionSource {
+        try await PostgresSession.with(
+            connection, applicationName: "apex-backup wal receive", timeout: DumpSource.connectTimeout
+        ) { session in
+            let facts = try await session.serverFacts()
+            try repository.requireIncarnation(facts.systemIdentifier)
+            guard facts.major >= 15 else {
+                throw BackupError(
+                    .serverUnsupported,
+                    "The server runs PostgreSQL \(facts.major), of which no WAL can be received.",
+                    reason: "slots can be read over the replication protocol since PostgreSQL 15",
+                    remedy: "Archive with archive_command ('apex-backup wal push'), or upgrade the server.",
+                    unchanged: "Nothing was received.")
+            }
+            guard let size = WALSegmentSize(bytes: Int64(try await session.query(segmentQuery).firstValue ?? "") ?? 0)
+            else { throw unexpectedAnswer("wal_segment_size") }
+            return WALReceptionSource(
+                facts: facts, segmentSize: size, slot: try await session.state(of: slot),
+                synchronousStandbys: try await session.synchronousStandbys(
+                    requiring: slot.description, inRecovery: facts.inRecovery))
+        }
+    }
+
+    private static let segmentQuery =
+        "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'"
+}
+
+extension PostgresSession {
+    /// The state of a physical replication slot, or `nil` if there is no slot of this name.
+    fileprivate func state(of slot: ReplicationSlotName) async throws -> WALReceptionSource.Slot? {
+        let answer = try await query(
+            "SELECT slot_type, restart_lsn, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+            [slot.description])
+        guard let type = answer.value(0, "slot_type") else { return nil }
+        guard type == "physical" else {
+            throw BackupError(
+                .serverRefused, "The replication slot '\(slot)' is a \(type) one, over which no WAL can be received.",
+                remedy: "Name another with --slot.", unchanged: "The slot was not touched.")
+        }
+        return WALReceptionSource.Slot(
+            keptFrom: answer.value(0, "restart_lsn").flatMap { LogSequenceNumber(parsing: $0) },
+            hasLostWAL: answer.value(0, "wal_status") == "lost")
+    }
+
+    /// The standbys for which the server waits when it commits; a standby waits for none.
+    ///
+    /// - Throws: ``ErrorCode/serverUnsupported`` if `standby` is one of them and some commits wait until it has applied
+    ///   them, which it never does.
+    func synchronousStandbys(
+        requiring standby: String, inRecovery: Bool
+    ) async throws -> SynchronousStandbyNames {
+        guard !inRecovery else { return SynchronousStandbyNames(parsing: "") }
+        let answer = try await query(
+            """
+            SELECT pg_catalog.current_setting('synchronous_standby_names') AS names,
+                pg_catalog.current_setting('synchronous_commit') = 'remote_apply' OR EXISTS (
+                    SELECT FROM pg_catalog.pg_db_role_setting WHERE 'synchronous_commit=remote_apply' = ANY (setconfig)
+                ) AS waits_for_ever
+            """)
+        let names = SynchronousStandbyNames(parsing: answer.value(0, "names") ?? "")
+        guard !names.include(standby) || answer.value(0, "waits_for_ever") != "t" else {
+            throw BackupError(
+                .serverUnsupported, "The server waits for '\(standby)' to apply commits, which a receiver never does.",
+                reason:
+                    "synchronous_standby_names includes '\(standby)', and synchronous_commit is remote_apply, for the "
+                    + "whole server or for a role or database",
+                remedy:
+                    "Set synchronous_commit to on (or remote_write) where it is remote_apply, or take '\(standby)' out "
+                    + "of synchronous_standby_names: until then such commits hang.",
+                unchanged: "Nothing was received.")
+        }
+        return names
+    }
+
+    /// Drops a slot; returns `false` if there is none.
+    func dropSlot(_ slot: ReplicationSlotName) async throws -> Bool {
+        guard try await state(of: slot) != nil else { return false }
+        do {
+            _ = try await query("SELECT pg_catalog.pg_drop_replication_slot($1)", [slot.description])
+        } catch {
+            let known = RunLog.describe(error)
+            guard known.sqlstate == "55006" else { throw known }
+            throw WALReception.slotTaken(slot, known).leaving("The slot was not dropped.")
+        }
+        return true
+    }
+}

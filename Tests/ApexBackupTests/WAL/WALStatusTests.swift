@@ -1,0 +1,144 @@
+import BackupStorage
+import FoundationEssentials
+import TestSupport
+import Testing
+
+@testable import ApexBackup
+@testable import BackupModel
+
+/// `wal status`, of archives that no server wrote.
+@Suite struct `The status of the WAL` {
+    /// What the two roll-ups of 1,000,000 segments cannot do without: folders that are there, and their names.
+    private func millionSegments() throws -> CraftedArchive {
+        let archive = try CraftedArchive(segmentBytes: 16 << 20)
+        let directory = archive.site.directory
+        let layout = try archive.archive().layout
+        try archive.store([0])
+        // 3,906 whole folders, and one of which a part is stored.
+        try archive.store(999_936...999_999)
+        try archive.addBackup(inSegment: 0)
+        try archive.addBackup(inSegment: 999_990, minutes: 110)
+        let placeholder = Data("x".utf8)
+        func place(_ key: ObjectKey) throws {
+            let url = URL(filePath: directory.path(of: archive.path(key)))
+            try FileManager.default.createDirectory(
+                at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+            if !FileManager.default.fileExists(atPath: url.path) { try placeholder.write(to: url) }
+        }
+        var entries: [WALLogEntry] = []
+        for number in UInt32(0)..<3906 {
+            let log = WALLogName(timeline: 1, log: number)
+            let first = UInt64(number) * 256
+            try place(layout.segment(archive.name(first)))
+            let segment = try archive.indexed(first)
+            let rollUp = try #require(WALLogRollUp(log, archive.size, [segment]))
+            entries.append(WALLogEntry(contentSHA256: segment.contentSHA256, summary: rollUp.summary))
+            if number > 0 { try place(layout.rollUp(of: log)) }
+        }
+        let first = try #require(
+            WALLogRollUp(WALLogName(timeline: 1, log: 0), archive.size, (0..<256).map { try archive.indexed($0) }))
+        let repository = try archive.site.repository()
+        _ = try repository.putRollUp(
+            WALIndexing.content(of: first), at: layout.rollUp(of: WALLogName(timeline: 1, log: 0)))
+        for span in WALLogSpan.missing(of: 1, rolledUp: UInt32(0)..<3906, stored: []) {
+            var lines: [UInt8] = []
+            for log in span.logs {
+                lines += try RepositoryJSON.encodePlain(entries[Int(log)], pretty: false) + [UInt8(ascii: "\n")]
+            }
+            _ = try repository.putRollUp(lines, at: layout.span(span))
+        }
+        return archive
+    }
+
+    @Test func `costs a few reads with a million segments, and so does a plan`() throws {
+        let archive = try millionSegments()
+        let storage = CountingStorage(PosixStorage(root: archive.site.crafted.path))
+        let report = try archive.status(storage)
+        #expect(
+            report.segments.map(\.count) == [1_000_000] && report.index.rolledUp == 3906 && report.index.listed == 1)
+        let end = try archive.name(999_999).end
+        #expect(report.windows.map(\.to) == [end] && report.windows.first?.backups.count == 2)
+        var calls = storage.takeCalls()
+        #expect(calls.reads.count <= 24, "\(calls.reads)")
+        #expect(calls.listings.count <= 20, "\(calls.listings)")
+        // 3,906 log folders, as many roll-ups, and one folder's segments.
+        #expect(calls.listed < 8000)
+
+        // A plan over all of them: one level is enough to skip the folders in between.
+        let survey = try ArchiveSurvey(
+            WALArchive(archive.site.repository(storage), systemIdentifier: CraftedRepository.systemIdentifier),
+            size: archive.size)
+        let backups = try Catalogue(archive.site.repository()).entries().compactMap { RecoveryCandidate($0) }
+        let planner = RecoveryPlanner(
+            backups: backups, coverage: survey.allSegments, histories: [], production: [1],
+            index: ArchiveIndex(survey.rollUps, histories: []))
+        _ = storage.takeCalls()
+        let plan = try planner.plan(
+            RecoveryRequest(
+                .time(CraftedArchive.time(999_980).advanced(by: .seconds(30))), backup: backups.map(\.id).min()))
+        let stop = try archive.name(999_981).start.advanced(by: 40)
+        #expect(plan.segments.map(\.count) == [999_982] && plan.end.mark.lsn == stop)
+        calls = storage.takeCalls()
+        #expect(calls.listings.isEmpty && calls.reads.count < 600, "\(calls.reads.count)")
+        let rollUps = Set(calls.reads.filter { $0.text.contains("/index/") })
+        #expect(rollUps.count <= 6, "\(rollUps)")
+    }
+
+    @Test func `tells a gap that is young from one that is being filled, and from one that is lost`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store([112, 113, 114, 115, 116, 118, 119, 120])
+        try archive.index()
+        func gap() throws -> (state: WALArchiveStatus.GapState?, level: WALArchiveStatus.Level) {
+            let status = try archive.status().status
+            #expect(status.gaps.map(\.first) == ["000000010000001D00000001"] && status.gaps.map(\.count) == [1])
+            return (status.gaps.first?.state, status.level)
+        }
+        var found = try gap()
+        #expect(found.state == .delayed && found.level == .ok)
+        let folder = try archive.path(archive.archive().layout.log(WALLogName(timeline: 1, log: 29)))
+        try archive.site.directory.write([1, 2, 3], to: "\(folder)/.tmp-7f3a")
+        found = try gap()
+        #expect(found.state == .uploading && found.level == .ok)
+        // What a writer that died has left does not hide for long that the segment is lost.
+        archive.site.clock.step(by: .seconds(900))
+        found = try gap()
+        #expect(found.state == .lost && found.level == .critical)
+        try archive.store([117])
+        #expect(try archive.status().status.gaps.isEmpty)
+    }
+
+    @Test func `counts what is stored of the segment that is not finished`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store(112...115)
+        let before = try archive.status().status.exposure
+        let end = try archive.name(115).end
+        #expect(before.storedEnd == end && before.atMost == .seconds(300))
+        let segment = try archive.name(116)
+        let content = try archive.content(116)
+        let piece = try #require(WALPiece(segment, from: 0, to: UInt64(content.count)))
+        let writer = try archive.archive().makeWriter(piece)
+        try writer.write(content.span)
+        try writer.finish()
+        let after = try archive.status().status.exposure
+        #expect(after.storedEnd == segment.start.advanced(by: UInt64(content.count)) && after.atMost == .seconds(240))
+    }
+
+    @Test func `is critical while two servers write`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store(112...120)
+        try archive.archive().store(
+            Array("1\t\(try archive.name(115).start)\tno recovery target specified\n".utf8), of: 2)
+        try archive.store(115...119, timeline: 2)
+        try archive.index()
+        let status = try archive.status().status
+        #expect(status.level == .critical && status.twoServersWrite.map(\.timelines) == [[1, 2]])
+        #expect(status.findings.first?.text.contains("Two servers write") == true)
+    }
+}
+
+extension LogSequenceNumber {
+    fileprivate func advanced(by bytes: UInt64) -> LogSequenceNumber { LogSequenceNumber(position: position + bytes) }
+}

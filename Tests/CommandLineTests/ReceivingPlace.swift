@@ -1,0 +1,129 @@
+import FoundationEssentials
+import Glibc
+import PostgresAccess
+import TestSupport
+import Testing
+
+/// `wal receive` beside a server that archives nothing else.
+struct ReceivingPlace: Sendable {
+    let archiving: ArchivingCluster
+
+    static let slot = "apex_backup_apex"
+
+    var cluster: PostgresCluster { archiving.cluster }
+
+    static func with(
+        configuration: [String: String] = [:], _ body: (ReceivingPlace) async throws -> Void
+    ) async throws {
+        let settings = ["archive_mode": "off", "wal_keep_size": "1GB"].merging(configuration) { $1 }
+        try await ArchivingCluster.with(archives: false, configuration: settings) { archiving in
+            try await body(ReceivingPlace(archiving: archiving))
+        }
+    }
+
+    /// Starts a receiver; it is killed when nobody holds it any more.
+    func start(_ arguments: String...) async throws -> RunningCommand { try await start(arguments) }
+
+    private func start(_ arguments: [String]) async throws -> RunningCommand {
+        var all = ["wal", "receive"]
+        for (option, value) in [("--interval", "100ms"), ("--heartbeat", "1s")] where !arguments.contains(option) {
+            all += [option, value]
+        }
+        return try await archiving.tool.start(all + arguments)
+    }
+
+    /// Runs `body` beside a receiver, and ends it as an operator does: that succeeds.
+    @discardableResult
+    func receiving(
+        _ arguments: String..., while body: () async throws -> Void
+    ) async throws -> CommandLineTool.Output {
+        let running = try await start(arguments)
+        let result: Result<Void, any Error>
+        do { result = .success(try await body()) } catch { result = .failure(error) }
+        running.send(SIGTERM)
+        let output = try await running.output()
+        try result.get()
+        try #require(output.status == 0, "\(output.standardError)")
+        return output
+    }
+
+    /// The end of what is stored on a timeline, by the names of the files.
+    func storedEnd(timeline: UInt32 = 1, segmentSize: UInt64 = 16 << 20) throws -> UInt64 {
+        let prefix = hex(UInt64(timeline))
+        var end: UInt64 = 0
+        for path in try archiving.stored() {
+            let names = path.split(separator: "/").map(String.init)
+            guard let name = names.last?.dropLast(4), let folder = names.dropLast().last else { continue }
+            func start(_ segment: some StringProtocol) -> UInt64 {
+                (UInt64(segment.dropFirst(8).prefix(8), radix: 16) ?? 0) << 32
+                    + (UInt64(segment.dropFirst(16), radix: 16) ?? 0) * segmentSize
+            }
+            if name.count == 24, name.hasPrefix(prefix) {
+                end = max(end, start(name) + segmentSize)
+            } else if folder.count == 24, folder.hasPrefix(prefix), name.count == 17 {
+                end = max(end, start(folder) + (UInt64(name.dropFirst(9), radix: 16) ?? 0))
+            }
+        }
+        return end
+    }
+
+    private func hex(_ number: UInt64) -> String {
+        let digits = String(number, radix: 16, uppercase: true)
+        return String(repeating: "0", count: 8 - digits.count) + digits
+    }
+
+    /// A position that an SQL expression says.
+    func position(_ expression: String, port: Int = 5432) async throws -> UInt64? {
+        let session = try await cluster.session(ConnectionSettings(parsing: cluster.url("postgres", port: port)))
+        let text = try await session.query("SELECT (\(expression) - '0/0'::pg_lsn)::text").firstValue
+        await session.close()
+        return text.flatMap { UInt64($0) }
+    }
+
+    /// Waits until all is stored that the server had written when this began.
+    func waitUntilStored(timeline: UInt32 = 1, port: Int = 5432) async throws {
+        let written = try #require(try await position("pg_current_wal_flush_lsn()", port: port))
+        let isStored = try await eventually { try storedEnd(timeline: timeline) >= written }
+        try #require(isStored)
+    }
+
+    /// Waits until a receiver streams.
+    func waitUntilStreaming() async throws {
+        let isStreaming = try await eventually {
+            try await cluster.answer("SELECT active FROM pg_replication_slots WHERE slot_name = '\(Self.slot)'") == "t"
+        }
+        try #require(isStreaming)
+    }
+
+    /// Compares each stored segment with the server's own file, byte for byte; returns how many there are.
+    @discardableResult
+    func compareSegments(with data: String) async throws -> Int {
+        let names = try archiving.stored().compactMap { $0.split(separator: "/").last?.dropLast(4) }.filter {
+            $0.count == 24
+        }
+        for name in names {
+            let brought = "\(cluster.directory)/brought"
+            try await archiving.succeed("wal", "get", String(name), brought)
+            let original = try Data(contentsOf: URL(filePath: "\(data)/pg_wal/\(name)"))
+            #expect(try Data(contentsOf: URL(filePath: brought)) == original, "\(name)")
+        }
+        return names.count
+    }
+
+    /// What a server says that was restored from the repository.
+    func restored(_ arguments: String..., asking sql: String) async throws -> String? {
+        let directory = "\(cluster.directory)/restored"
+        let output = try await archiving.tool.run(["restore", "--to", "latest", "--to", directory] + arguments)
+        try #require(output.status == 0, "\(output.standardError)")
+        var answer: String?
+        try await cluster.withServer(on: directory, ["fsync": "off", "synchronous_standby_names": ""]) { server in
+            let isPromoted = try await eventually {
+                try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
+            }
+            #expect(isPromoted)
+            answer = try await cluster.answer(sql, at: server)
+        }
+        try FileManager.default.removeItem(atPath: directory)
+        return answer
+    }
+}
