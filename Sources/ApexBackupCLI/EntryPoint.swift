@@ -93,7 +93,9 @@ enum EntryPoint {
     private static func reportUsage(_ error: any Error, arguments: [String]) -> Int32 {
         let code = ApexBackupCommand.exitCode(for: error)
         let message = ApexBackupCommand.fullMessage(for: error)
-        if code == .success {
+        // A server that asks for help beside a file of WAL would take 0 for the file being archived, or brought.
+        let isOfServer = arguments.count > 3 && arguments.first == "wal" && ["get", "push"].contains(arguments[1])
+        if code == .success, !isOfServer {
             Console.write("\(withExampleLast(message))\n")
             return 0
         }

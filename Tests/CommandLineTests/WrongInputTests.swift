@@ -40,6 +40,19 @@ import Testing
         (["list", "--repository", "file:///no/such/place"], 1, "repository-missing"),
     ]
 
+    @Test func `of a command that a server runs is neither success nor the end of the WAL`() async throws {
+        let cases: [([String], Int32)] = [
+            (["wal", "push", "-h", "db1", "pg_wal/x"], 64), (["wal", "push", "--version", "pg_wal/x"], 64),
+            (["wal", "get", "-h", "db1", "x", "y"], 126), (["wal", "get", "--help", "x", "y"], 126),
+            (["wal", "--policy", "p", "get", "x", "y"], 126), (["--policy", "p", "wal", "get", "x", "y"], 126),
+        ]
+        let tool = try CommandLineTool.apexBackup()
+        for (arguments, status) in cases {
+            let output = try await tool.run(arguments)
+            #expect(output.status == status && output.standardOutput.isEmpty, "\(arguments): \(output)")
+        }
+    }
+
     @Test func `gives one clear error with the right exit status, and changes nothing`() async throws {
         try await Workplace.with { place in
             // An attempt that is refused leaves its record, and nothing else.

@@ -17,8 +17,17 @@ struct CreatedTablespaces {
     /// What has to be known before the server starts.
     ///
     /// - Throws: ``ErrorCode/targetUnsuitable`` for a copy that would write into a directory that is in use.
-    func warnings(asPrimary: Bool) throws(BackupError) -> [String] {
-        if !asPrimary, let taken = creations.first(where: { Self.isUsed($0.location) }) {
+    func warnings(for request: PhysicalRestore.Request) throws(BackupError) -> [String] {
+        if !request.mayMakeTablespaces, let made = creations.first {
+            throw BackupError(
+                .targetUnsuitable, "The restored server would make a directory of its source: '\(made.location)'.",
+                reason:
+                    "tablespace \(made.oid) was made there at \(made.lsn), after the backup began, and nothing outside "
+                    + "'\(request.directory)' is to be written to",
+                remedy: "Take a new backup, which has the tablespace, or choose a moment before \(made.lsn).",
+                unchanged: "Nothing was restored.")
+        }
+        if !request.asPrimary, let taken = creations.first(where: { Self.isUsed($0.location) }) {
             throw BackupError(
                 .targetUnsuitable,
                 "The restored server would write into '\(taken.location)', where another server's tablespace may be.",

@@ -71,10 +71,14 @@ struct ExistingCluster: Sendable {
         do {
             try await PostgresSession.connect(place, applicationName: "apex-backup", timeout: .seconds(5)).close()
         } catch let error as BackupError {
-            if error.code == .serverUnreachable { return }
+            // Only this is certain: one that hangs, or whose socket may not be opened, may be at work.
+            let isSilent = ["No such file or directory", "Connection refused"].contains {
+                error.reason?.contains($0) == true
+            }
+            if error.code == .serverUnreachable, isSilent { return }
             if error.code == .interrupted { throw error }
         }
-        throw inUse("a server answers at port \(port) in '\(mark[4])', where its postmaster.pid says")
+        throw inUse("a server answers, or may be, at port \(port) in '\(mark[4])', where its postmaster.pid says")
     }
 
     /// The lines of `postmaster.pid`: the process, the directory, when it was started, the port, where its socket is.
@@ -101,5 +105,30 @@ struct ExistingCluster: Sendable {
             try directory.rename(Self.aside, to: "pg_control")
             throw error
         }
+    }
+
+    /// The segments in `pg_wal` that are what their names say, and of which the archive has none whole, in order.
+    ///
+    /// Others are what a server has set aside to write into.
+    func unarchivedSegments(_ archive: WALArchive) throws(BackupError) -> [WALSegmentName] {
+        var segments: [WALSegmentName] = []
+        var names: [DataPath] = []
+        _ = try directory.sweep(removes: false) { found in
+            guard let path = found.path else { return .stays }
+            if found.kind == .directory { return path == DataPath("pg_wal") ? .isEntered : .stays }
+            if path.components.first.map({ String(decoding: $0, as: UTF8.self) }) == "pg_wal" { names.append(path) }
+            return .stays
+        }
+        for path in names {
+            let name = path.components.last.map { String(decoding: $0, as: UTF8.self) } ?? ""
+            let start = try directory.content(of: path, limit: WALPageHeader.longestSize) ?? []
+            guard let header = WALSegmentHeader(parsing: start.span),
+                let segment = WALSegmentName(parsing: name, segmentSize: header.segmentSize),
+                header.page.address == segment.start, header.systemIdentifier == archive.systemIdentifier,
+                try archive.record(of: segment) == nil
+            else { continue }
+            segments.append(segment)
+        }
+        return segments.sorted()
     }
 }

@@ -27,6 +27,8 @@ package struct PhysicalRestore: Sendable {
         package var jobs: Int?
         /// How the server gets WAL from the archive; `nil` puts what it needs beside the data.
         package var archive: WALCommands?
+        /// Whether the server may make the tablespaces that its WAL makes, where its source had them.
+        var mayMakeTablespaces = true
         /// Whether the server is to archive and run what its source did.
         package var asPrimary: Bool
 
@@ -103,21 +105,28 @@ package struct PhysicalRestore: Sendable {
                 try finish(prepared, tree)
                 return Result(plan: prepared.plan, writtenBytes: tally.written, keptBytes: tally.kept)
             } catch {
-                throw told(RunLog.describe(error), of: prepared).leaving(
-                    "The directory '\(request.directory)' is not complete, and no server starts on it; the backup was "
-                        + "not touched.")
+                throw told(RunLog.describe(error), of: prepared)
             }
         }
     }
 
     /// The error as it is said of the place that is written to: the repository is only read.
     private func told(_ error: BackupError, of prepared: Prepared) -> BackupError {
+        guard error.unchanged != ExistingCluster.untouched else { return error }
+        var error = error
+        // That a run was stopped says nothing of what it had begun.
+        if error.code == .interrupted { error.unchanged = nil }
+        error = error.leaving(
+            "The directory '\(request.directory)' is not complete, and no server starts on it"
+                + (prepared.rewriting == nil ? "; " : "; the same command finishes it; ")
+                + "the backup was not touched.")
         guard error.code == .repositoryFull else { return error }
         return BackupError(
             .targetFull, error.message, reason: error.reason,
             remedy: prepared.rewriting == nil
                 ? "Empty the directory, make room there, and restore again."
-                : "Make room there, and run the same command again: what is right already stays.")
+                : "Make room there, and run the same command again: what is right already stays.",
+            unchanged: error.unchanged)
     }
 
     /// Writes all that the backup itself consists of.

@@ -23,7 +23,7 @@ struct PhysicalRestorePlanning {
         let tablespaces = try request.tablespaces.directories(
             for: chosen.record.tablespaces, besides: request.directory,
             links: try links(of: chosen.record.tablespaces, in: existing))
-        let created = try CreatedTablespaces(in: recovery.plan, recovery.index).warnings(asPrimary: request.asPrimary)
+        let created = try CreatedTablespaces(in: recovery.plan, recovery.index).warnings(for: request)
         var rewriting: Rewriting?
         if let existing {
             rewriting = try Rewriting(existing, of: chosen.manifest, in: repository, tablespaces: tablespaces)
@@ -46,7 +46,8 @@ struct PhysicalRestorePlanning {
             isStaged: request.archive == nil,
             consistentAt: chosen.record.stop, end: RecoveryText.end(recovery.plan.end),
             lost: RecoveryText.loss(recovery.plan.lost), reasons: recovery.plan.reasons.compactMap(RecoveryText.reason),
-            warnings: warnings(entry, chosen.record) + recovery.warnings + created + (try walWarnings(existing)))
+            warnings: warnings(entry, chosen.record) + recovery.warnings + created
+                + (try walWarnings(existing, archive)))
         return PhysicalRestore.Prepared(
             plan: plan, manifest: chosen.manifest, record: chosen.record, recovery: recovery.plan,
             tablespaces: tablespaces, rewriting: rewriting, pieces: try pieces(of: recovery.plan, in: archive),
@@ -74,10 +75,16 @@ struct PhysicalRestorePlanning {
         return links
     }
 
-    private func walWarnings(_ existing: ExistingCluster?) throws(BackupError) -> [String] {
-        guard let target = try existing?.directory.target(ofLink: DataPath("pg_wal")) else { return [] }
+    private func walWarnings(_ existing: ExistingCluster?, _ archive: WALArchive) throws(BackupError) -> [String] {
+        guard let existing else { return [] }
+        if let target = try existing.directory.target(ofLink: DataPath("pg_wal")) {
+            return ["pg_wal, now a link to '\(target)', becomes a directory; what is behind the link stays as it is"]
+        }
+        let lost = try existing.unarchivedSegments(archive)
+        guard let first = lost.first, let last = lost.last else { return [] }
         return [
-            "pg_wal, now a link to '\(target)', becomes a directory; what is behind the link stays as it is"
+            "pg_wal has \(lost.count) segments that the archive lacks, \(first) to \(last), and they are removed: what was "
+                + "committed in them is lost, unless they are pushed ('apex-backup wal push') or saved before"
         ]
     }
 

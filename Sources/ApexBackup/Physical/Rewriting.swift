@@ -57,23 +57,37 @@ struct Rewriting: Sendable {
     }
 
     /// Takes the control file away, then what the backup does not have; returns the tree that is to be written.
+    ///
+    /// Nothing goes before all places are there and can be written to.
     func begin() async throws -> RestoredTree {
-        try await existing.requireSilence()
         let main = existing.directory
-        try main.own()
-        try existing.setControlAside()
+        let directories: [UInt32: DataDirectory]
+        do {
+            try await existing.requireSilence()
+            try main.own()
+            directories = try openTablespaces()
+            try existing.setControlAside()
+        } catch {
+            var known = RunLog.describe(error)
+            known.unchanged = ExistingCluster.untouched
+            throw known
+        }
         try sweep(main, nil)
+        for (oid, directory) in directories { try sweep(directory, oid) }
+        return try RestoredTree(rewriting: main, tablespaces: directories)
+    }
+
+    private func openTablespaces() throws(BackupError) -> [UInt32: DataDirectory] {
         var directories: [UInt32: DataDirectory] = [:]
-        for (oid, place) in tablespaces.sorted(by: { $0.key < $1.key }) {
+        for (oid, place) in tablespaces {
             if let directory = try DataDirectory(at: place), try !directory.isEmpty {
                 try directory.own()
-                try sweep(directory, oid)
                 directories[oid] = directory
             } else {
                 directories[oid] = try DataDirectory(making: place)
             }
         }
-        return try RestoredTree(rewriting: main, tablespaces: directories)
+        return directories
     }
 
     private func sweep(_ directory: DataDirectory, _ tablespace: UInt32?) throws(BackupError) {

@@ -72,6 +72,7 @@ extension PhysicalRestore.Request {
         request.tablespaces = TablespacePlaces()
         request.tablespaces.folder = path
         request.asPrimary = false
+        request.mayMakeTablespaces = false
         request.action = .promote
         return request
     }

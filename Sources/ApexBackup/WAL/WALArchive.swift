@@ -222,7 +222,12 @@ extension WALArchive {
         if try read(.segment(segment), into: sink) { return }
         var end: UInt32 = 0
         for piece in try pieces(of: segment) {
-            guard try read(piece, into: SkippingSink(Int(end - piece.from), into: sink)) else { break }
+            // What comes in its place has more: to go on without it would end a recovery too early, without a word.
+            guard try read(piece, into: SkippingSink(Int(end - piece.from), into: sink)) else {
+                throw BackupError(
+                    .walMissing, "A piece of WAL segment \(segment) went away while it was read.",
+                    reason: "a receiver has put something longer in its place", remedy: "Run the command again.")
+            }
             end = piece.to
         }
         guard end > 0 else { throw Self.missing(segment) }

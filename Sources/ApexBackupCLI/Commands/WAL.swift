@@ -162,7 +162,7 @@ struct WALGetCommand: OperatorCommand {
     /// Whether these are arguments of this command, as far as can be told of arguments that may be wrong, and which mode
     /// they name.
     static func mode(ofArguments arguments: [String]) -> WALGetMode? {
-        guard zip(arguments, arguments.dropFirst()).contains(where: { $0 == ("wal", "get") }) else { return nil }
+        guard let wal = arguments.firstIndex(of: "wal"), arguments[wal...].contains("get") else { return nil }
         for (index, argument) in arguments.enumerated() {
             if argument == "--mode=standby" { return .standby }
             if argument == "--mode", arguments.dropFirst(index + 1).first == "standby" { return .standby }

@@ -145,7 +145,8 @@ extension DoctorFacts {
     /// What went through the archive says more than what the command names.
     private func repository(_ command: ArchiveCommand) -> [DoctorFinding] {
         guard case .push = command.content, let pushTarget else { return [] }
-        if case .proved = roundTrip {
+        // A receiver stores the segment too, whatever archive_command does.
+        if case .proved = roundTrip, !receives {
             return [
                 DoctorFinding(
                     .archiveCommandRepository, .ok, "archive_command stores into this repository: a segment came back.")

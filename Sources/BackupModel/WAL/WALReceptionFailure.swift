@@ -23,6 +23,8 @@ package enum WALReceptionFailure: Sendable, Hashable {
         case (_, "42704"): self = .passing
         case (.serverUnreachable, _), (.serverConnectionLost, _): self = .passing
         case (.repositoryUnavailable, _), (.repositoryFull, _): self = .passing
+        // It was there: its file system is not mounted for a moment, or does not answer.
+        case (.repositoryMissing, _), (.storageFailed, _): self = hasStreamed ? .passing : .lasting
         case (.serverRefused, "57P03"?), (.serverRefused, "57P01"?), (.serverRefused, "57P02"?): self = .passing
         // Its disk is full, or its memory.
         case (.queryFailed, "53100"?), (.queryFailed, "53200"?): self = .passing

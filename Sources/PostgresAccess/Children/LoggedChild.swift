@@ -39,6 +39,8 @@ final class LoggedChild: Sendable {
             return try await run(command, configuration, log: log) { announce.yield($0) }
         }
         guard let processIdentifier = await started.first(where: { _ in true }) else {
+            // Who is cancelled does not hear of the child any more, which may live.
+            if Task.isCancelled { process.cancel() }
             let outcome = try await process.value
             throw BackupError(
                 .toolFailed, "\(command.name) ended at its start.", reason: outcome.standardErrorTail,

@@ -47,21 +47,23 @@ import Testing
         }
 
         func prepared(
-            into directory: String? = nil, rewrites: Bool
+            into directory: String? = nil, rewrites: Bool, space: String = "space"
         ) throws -> (restore: PhysicalRestore, prepared: PhysicalRestore.Prepared) {
             var request = PhysicalRestore.Request(
                 backup: backup.id.text, moment: .immediate, directory: directory ?? restored, jobs: 3)
             request.rewritesExisting = rewrites
             for tablespace in backup.physical?.tablespaces ?? [] {
-                request.tablespaces.named["\(tablespace.oid)"] = "\(folder)/space"
+                request.tablespaces.named["\(tablespace.oid)"] = "\(folder)/\(space)"
             }
             let restore = PhysicalRestore(repository: scratch.repository, request: request)
             return (restore, try restore.prepare())
         }
 
         @discardableResult
-        func restore(into directory: String? = nil, rewrites: Bool) async throws -> PhysicalRestore.Result {
-            let (restore, prepared) = try prepared(into: directory, rewrites: rewrites)
+        func restore(
+            into directory: String? = nil, rewrites: Bool, space: String = "space"
+        ) async throws -> PhysicalRestore.Result {
+            let (restore, prepared) = try prepared(into: directory, rewrites: rewrites, space: space)
             return try await onOwnThreads { try await restore.run(prepared) }
         }
 
@@ -101,6 +103,8 @@ import Testing
         try await Place.with { place in
             let outside = "\(place.folder)/outside"
             try await place.change()
+            let warnings = try place.prepared(rewrites: true).prepared.plan.warnings
+            #expect(warnings.contains { $0.contains("that the archive lacks") }, "\(warnings)")
             let t = try #require(try await place.cluster.answer("SELECT pg_relation_filepath('t')"))
             let u = try #require(try await place.cluster.answer("SELECT pg_relation_filepath('u')"))
             let planted = try await runScript(
@@ -207,6 +211,13 @@ import Testing
             #expect(mounted.code == .targetUnsuitable && mounted.unchanged == running.unchanged, "\(mounted)")
             #expect(HostFacts.exists("\(place.restored)/base/mounted/file"))
             try await runScript("umount \"$1\" && rmdir \"$1\"", "\(place.restored)/base/mounted")
+
+            // A place that cannot be made is found before anything goes.
+            let placeless = try await requireFailure {
+                try await place.restore(rewrites: true, space: "no/such/space")
+            }
+            #expect(placeless.unchanged == running.unchanged, "\(placeless)")
+            #expect(try await place.differences() == "")
 
             // A tablespace goes nowhere but where the directory has it, unless that is empty.
             try await runScript(

@@ -55,6 +55,8 @@ import Testing
             (.serverRefused, "53300", false, .lasting), (.serverRefused, "53300", true, .passing),
             (.queryFailed, "55006", false, .slotTaken), (.queryFailed, "55006", true, .slotTaken),
             (.queryFailed, "58P01", true, .walRemoved),
+            (.repositoryMissing, nil, true, .passing), (.repositoryMissing, nil, false, .lasting),
+            (.storageFailed, nil, true, .passing), (.storageFailed, nil, false, .lasting),
         ] as [(ErrorCode, String?, Bool, WALReceptionFailure)])
     func `what fails passes, or does not`(
         code: ErrorCode, sqlstate: String?, hasStreamed: Bool, failure: WALReceptionFailure
