@@ -132,7 +132,7 @@ for ((run = 1; run <= runs; run++)); do
             restore_into pgbackrest-restore-$level peer $level --pg1-path="$restored/data" restore
         fi
         restore_into apex-restore-$level "$apex" restore latest --policy "$out/policy-$level.yaml" --jobs 2 \
-            --to immediate --to "$restored/data"
+            --to immediate --to "$restored/data" --stage-wal
     done
 done
 
