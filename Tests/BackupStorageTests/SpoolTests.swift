@@ -27,8 +27,9 @@ import Testing
         try file.finish { "a-\($0.size)" }
         #expect(try spool.names() == ["a-2"])
         try directory.write([1], to: "spool/mine/b.unfinished")
-        try spool.removeUnfinished()
-        #expect(try spool.names() == ["a-2"])
+        try directory.write([1], to: "spool/mine/c.unfinished")
+        try spool.removeUnfinished { $0 != "c" }
+        #expect(try spool.names().sorted() == ["a-2", "c.unfinished"])
     }
 
     @Test func `removes what others have left there, with all that is in it`() throws {

@@ -130,14 +130,26 @@ struct ArchivingCluster: Sendable {
     }
 
     /// The paths of the stored files of WAL in the repository.
+    ///
+    /// A receiver puts segments in the place of their pieces meanwhile: what two listings agree on was there at once.
     func stored() throws -> [String] {
-        try FileManager.default.subpathsOfDirectory(atPath: repository).filter {
-            $0.contains("/wal/") && $0.hasSuffix(".zst")
-        }.sorted()
+        var last: [String]?
+        for _ in 0..<100 {
+            let paths = try? FileManager.default.subpathsOfDirectory(atPath: repository).filter {
+                $0.contains("/wal/") && $0.hasSuffix(".zst")
+            }.sorted()
+            if let paths, paths == last { return paths }
+            last = paths
+        }
+        throw StoredFilesChange()
     }
 
     /// The path of a stored file of WAL.
     func path(of name: String) throws -> String {
         "\(repository)/\(try #require(try stored().first { $0.hasSuffix("/\(name).zst") }))"
     }
+}
+
+private struct StoredFilesChange: Error, CustomStringConvertible {
+    var description: String { "no two listings of the repository agreed" }
 }

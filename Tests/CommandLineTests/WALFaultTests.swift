@@ -97,8 +97,9 @@ import Testing
         // What the archiver is trying just now apart, nothing is left of what did not fit.
         try await place.cluster.execute("ALTER SYSTEM SET archive_command = ''")
         try await place.cluster.execute("SELECT pg_reload_conf()")
-        let isClean = try await eventually {
-            try FileManager.default.subpathsOfDirectory(atPath: place.repository).allSatisfy { !$0.contains(".tmp-") }
+        let isClean = await eventually {
+            let paths = try? FileManager.default.subpathsOfDirectory(atPath: place.repository)
+            return paths?.allSatisfy { !$0.contains(".tmp-") } == true
         }
         #expect(isClean)
         try await shell("mount -o remount,size=64m \"$1\"", place.repository)

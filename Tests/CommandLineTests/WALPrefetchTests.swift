@@ -126,18 +126,22 @@ extension ArchivingCluster {
             for segment in segments[2...5] { #expect(try await get(segment, place) == 0, "\(segment)") }
 
             // A worker that was killed leaves files behind; another goes on.
-            try await expectReadAhead(segments[6...8], place)
+            try await expectReadAhead(segments[6...8], asking: segments[5], place)
             for worker in place.workers("prefetch") { place.kill(worker) }
             #expect(await eventually { place.workers("prefetch").isEmpty })
             try await expectReadAhead(segments[7...9], asking: segments[6], place)
             #expect(place.workers("prefetch").count == 1)
 
-            // It ends by itself, and leaves nothing.
+            // It ends by itself, and leaves nothing but what somebody announces while it starts.
             for worker in place.workers("prefetch") { place.kill(worker) }
             #expect(await eventually { place.workers("prefetch").isEmpty })
+            let folder = try #require(place.readAhead().first.map { $0.prefix(through: $0.lastIndex(of: "/") ?? $0.startIndex) })
+            let unfinished = ["asked", segments[9]].map { "\(folder)\($0).unfinished" }
+            for path in unfinished { try Data("x".utf8).write(to: URL(filePath: path)) }
             let idle = try await place.runInData(
                 "wal", "prefetch", "--policy", place.policy, "--prefetch", "3", "--idle", "1")
             #expect(idle.status == 0 && place.readAhead().isEmpty, "\(idle.standardError)")
+            #expect(unfinished.map { FileManager.default.fileExists(atPath: $0) } == [true, false])
             try await expectReadAhead(segments[7...9], asking: segments[6], place)
             try await place.setRecovery(false)
             #expect(await eventually { place.workers("prefetch").isEmpty && place.readAhead().isEmpty })

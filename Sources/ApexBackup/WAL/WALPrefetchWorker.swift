@@ -41,7 +41,8 @@ package struct WALPrefetchWorker: Sendable {
     package func run() async throws {
         guard let life = try spool.becomeWorker() else { return }
         defer { withExtendedLifetime(life) {} }
-        try spool.directory.removeUnfinished()
+        // Not what a caller is just announcing: without that nothing is read ahead.
+        try spool.directory.removeUnfinished { WALSegmentName(parsing: $0, segmentSize: size) != nil }
         try spool.removeAbandoned()
         try await withThrowingTaskGroup { group in
             for _ in 0..<Self.jobs { group.addTask { try await readAhead() } }

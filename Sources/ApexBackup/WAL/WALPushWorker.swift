@@ -37,7 +37,7 @@ package struct WALPushWorker: Sendable {
     package func run() async throws {
         guard let life = try spool.becomeWorker() else { return }
         defer { withExtendedLifetime(life) {} }
-        try spool.directory.removeUnfinished()
+        try spool.directory.removeUnfinished { _ in true }
         try spool.removeAbandoned()
         let left = try spool.acknowledged()
         let obsolete = WALPushAhead.obsolete(left, statuses: waitingStatuses(beside: folder))

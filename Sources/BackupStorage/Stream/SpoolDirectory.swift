@@ -90,9 +90,11 @@ package final class SpoolDirectory: Sendable {
         NumberLocks(try folder.file(locking: name))
     }
 
-    /// Removes what those left who died while they wrote; nobody may be writing.
-    package func removeUnfinished() throws(BackupError) {
-        for name in try names() where name.hasSuffix(SpoolFile.suffix) { try remove(name) }
+    /// Removes what those left who died while they wrote a file that `isLeft` says of; nobody may be writing one of these.
+    package func removeUnfinished(_ isLeft: (String) -> Bool) throws(BackupError) {
+        for name in try names() where name.hasSuffix(SpoolFile.suffix) {
+            if isLeft(String(name.dropLast(SpoolFile.suffix.count))) { try remove(name) }
+        }
     }
 
     fileprivate func make(_ name: String) throws(BackupError) -> OpenFile {
