@@ -30,6 +30,7 @@
     FUNCTION(char *, PQgetvalue, (const PGresult *r, int row, int column), (r, row, column))                           \
     FUNCTION(char *, PQhost, (const PGconn *c), (c))                                                                   \
     FUNCTION(char *, PQhostaddr, (const PGconn *c), (c))                                                               \
+    FUNCTION(int, PQisBusy, (PGconn * c), (c))                                                                         \
     FUNCTION(int, PQnfields, (const PGresult *r), (r))                                                                 \
     FUNCTION(int, PQntuples, (const PGresult *r), (r))                                                                 \
     FUNCTION(const char *, PQparameterStatus, (const PGconn *c, const char *name), (c, name))                          \

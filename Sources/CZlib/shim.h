@@ -1,4 +1,5 @@
 #include <spawn.h>
+#include <sys/statfs.h>
 #include <zlib.h>
 
 /* deflateInit2 and inflateInit2 are macros that pass the version and the size of the structure. */

@@ -211,6 +211,45 @@ import Testing
         #expect(try storage.readAll(key, limit: 1) == [1])
     }
 
+    @Test func `tells whether who writes what is unfinished lives, is gone, or cannot be known`() throws {
+        let folder = ObjectKey("clusters/apex")
+        func found() throws -> [UnfinishedWrite] { try storage.unfinishedWrites(in: folder) }
+        #expect(try found().isEmpty)
+        let writer = try storage.makeWriter(key)
+        try writer.write([1, 2, 3].span)
+        let alive = try #require(try found().first)
+        #expect(alive.writer == .alive && alive.size == 3 && !alive.isStreamed)
+        let name = String(alive.key.lastComponent)
+        // The same name, as a writer on this host would have had it, with nobody behind it.
+        let place = try #require(name.split(separator: "-").last)
+        try directory.write([1, 2], to: "repository/\(folder)/.tmp-0-\(place)")
+        try directory.write([1], to: "repository/\(folder)/.tmp-0-\(String(place.reversed()))")
+        try directory.write([], to: "repository/\(folder)/.tmp-00ff")
+        try directory.write([1], to: "repository/\(folder)/below/.tmp-00ff")
+        let others = try found().filter { $0 != alive }
+        #expect(others.map(\.writer).filter { $0 == .gone }.count == 1 && others.count == 3)
+        #expect(others.first { $0.writer == .gone }?.size == 2)
+        let changedAt = try #require(alive.changedAt)
+        let age = Timestamp(microseconds: Int64(time(nil)) * 1_000_000).since(changedAt)
+        #expect(age < .seconds(3600) && age > .seconds(-3600))
+        try writer.finish()
+        #expect(try !found().contains { $0.writer == .alive })
+    }
+
+    @Test func `tells what its source is still writing from what is being stored`() throws {
+        let folder = ObjectKey("clusters/apex")
+        let writer = try storage.makeStreamWriter(key)
+        try writer.write([1, 2, 3].span)
+        #expect(try storage.unfinishedWrites(in: folder).map(\.isStreamed) == [true])
+        #expect(try storage.unfinishedWrites(in: folder).map(\.writer) == [.alive])
+        _ = try storage.putIfAbsent(key, [9])
+        // It is complete when its name turns out to be taken.
+        #expect(errorCode { () throws(BackupError) in try writer.finish() } == .objectExists)
+        #expect(try storage.unfinishedWrites(in: folder).map(\.isStreamed) == [false])
+        writer.discard()
+        #expect(try storage.unfinishedWrites(in: folder).isEmpty)
+    }
+
     @Test func `publishes by a rename that refuses to replace where there are no hard links`() throws {
         try directory.write([1], to: "folder/new")
         try directory.write([2], to: "folder/taken")

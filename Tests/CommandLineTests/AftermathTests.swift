@@ -48,7 +48,7 @@ import Testing
             let program = children.filter { $0.commandLine.first == place.tool.executable }
             #expect(await eventually { program.allSatisfy { !$0.isAlive } })
             let next = try await place.succeed("drill", "run", place.path("drill.yaml"))
-            #expect(next.standardError.contains("/\(left)', which a drill that was killed had left."))
+            #expect(next.standardError.contains("/\(left)', which a run that was killed had left."))
             #expect(Set(try place.scratchLeftovers()) == ["apex-drill-mine", elsewhere, unmarked])
             let servers = children.filter { $0.commandLine.first?.hasSuffix("/postgres") == true }
             #expect(!servers.isEmpty)

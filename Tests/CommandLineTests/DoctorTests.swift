@@ -22,7 +22,7 @@ import Testing
         for statement in finding.statements { try await place.cluster.execute(statement) }
     }
 
-    @Test
+    @Test(.needsPhysicalBackups)
     func `finds nothing where WAL is archived well, and each setting that is wrong, with the statement that mends it`()
         async throws
     {
@@ -82,7 +82,19 @@ import Testing
                 try #require(isFound, "\(setting): \(found)")
                 let bad = try #require(expected.first { $0.0 == code })
                 try await mend(code, bad.1, of: found, at: place)
-                #expect(try await eventually { try await isWell() }, "\(setting)")
+                // What went elsewhere is missing here: only a new backup leads on from there.
+                var wasBroken = false
+                let isMended = try await eventually {
+                    let output = try await place.tool.run("doctor", "--json", "--wait", "20s")
+                    let backup = try findings(output).first { $0.code == "newest-backup" }
+                    if backup?.level == "error", backup?.found.contains("is missing") == true {
+                        wasBroken = true
+                        try await place.succeed("backup", "--kind", "physical", "--jobs", "1")
+                    }
+                    return output.status == 0
+                }
+                #expect(isMended, "\(setting)")
+                if code == "archive-command-repository" { #expect(wasBroken) }
             }
 
             try await server.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
@@ -94,7 +106,8 @@ import Testing
         }
     }
 
-    @Test func `says what a role may not see, and which statement lets it`() async throws {
+    @Test(.needsPhysicalBackups)
+    func `says what a role may not see, and which statement lets it`() async throws {
         try await ArchivingCluster.with { place in
             let server = place.cluster
             try await server.execute("ALTER SYSTEM SET archive_timeout = '60s'")
@@ -152,6 +165,10 @@ import Testing
                     $0.code == "synchronous-receiver"
                 }
             }
+            // It has the slot of 'wal receive', and stores elsewhere.
+            let held = try findings(try await place.tool.run("doctor", "--json", "--wait", "2s"))
+            let slot = try #require(held.first { $0.code == "slot" })
+            #expect(slot.level == "error" && slot.found.contains("was not in the repository after"), "\(held)")
             let stated = try await waiting()
             #expect(
                 stated?.level == "ok" && stated?.found.contains(/: \d.* m?s, against \d.* m?s without it/) == true,
@@ -180,6 +197,25 @@ import Testing
             try await server.execute("SELECT pg_reload_conf()")
             running.send(SIGTERM)
             _ = try await running.output()
+        }
+    }
+
+    @Test func `believes a receiver by what it has stored`() async throws {
+        try await ReceivingPlace.with { place in
+            try await place.receiving {
+                try await place.waitUntilStreaming()
+                try await place.archiving.succeed("backup", "--kind", "physical", "--jobs", "1")
+                let found = try findings(try await place.archiving.tool.run("doctor", "--json"))
+                let slot = try #require(found.first { $0.code == "slot" })
+                #expect(slot.level == "ok" && slot.found.contains("was in the repository after"), "\(found)")
+                #expect(found.first { $0.code == "archive-mode" }?.level == "note", "\(found)")
+                let backup = found.first { $0.code == "newest-backup" }
+                #expect(backup?.level == "ok" && backup?.found.contains("WAL on from it up to") == true, "\(found)")
+            }
+            // Without it the WAL that is there still counts, and nothing more comes.
+            let gone = try findings(try await place.archiving.tool.run("doctor", "--json", "--no-round-trip"))
+            #expect(gone.first { $0.code == "archive-mode" }?.level == "warning", "\(gone)")
+            #expect(gone.first { $0.code == "newest-backup" }?.level == "ok", "\(gone)")
         }
     }
 

@@ -21,10 +21,13 @@ struct ReceivingPlace: Sendable {
         }
     }
 
-    /// Starts a receiver; it is killed when nobody holds it any more.
-    func start(_ arguments: String...) async throws -> RunningCommand { try await start(arguments) }
+    /// Starts a receiver when the server has missed the last one; it is killed when nobody holds it any more.
+    func start(_ arguments: String..., from server: ConnectionSettings? = nil) async throws -> RunningCommand {
+        try await start(arguments, from: server)
+    }
 
-    private func start(_ arguments: [String]) async throws -> RunningCommand {
+    private func start(_ arguments: [String], from server: ConnectionSettings?) async throws -> RunningCommand {
+        try await waitUntilFree(at: server)
         var all = ["wal", "receive"]
         for (option, value) in [("--interval", "100ms"), ("--heartbeat", "1s")] where !arguments.contains(option) {
             all += [option, value]
@@ -32,18 +35,22 @@ struct ReceivingPlace: Sendable {
         return try await archiving.tool.start(all + arguments)
     }
 
-    /// Runs `body` beside a receiver, and ends it as an operator does: that succeeds.
+    /// Runs `body` beside a receiver that streams, and ends it as an operator does: that succeeds.
     @discardableResult
     func receiving(
-        _ arguments: String..., while body: () async throws -> Void
+        _ arguments: String..., from server: ConnectionSettings? = nil, while body: () async throws -> Void
     ) async throws -> CommandLineTool.Output {
-        let running = try await start(arguments)
+        let running = try await start(arguments, from: server)
         let result: Result<Void, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
+        do {
+            try await waitUntilStreaming(from: server, unlessEnded: running)
+            result = .success(try await body())
+        } catch { result = .failure(error) }
         running.send(SIGTERM)
         let output = try await running.output()
+        // Whatever the body missed, this tells why.
+        #expect(output.status == 0, "\(output.standardError)")
         try result.get()
-        try #require(output.status == 0, "\(output.standardError)")
         return output
     }
 
@@ -80,6 +87,11 @@ struct ReceivingPlace: Sendable {
         return text.flatMap { UInt64($0) }
     }
 
+    /// Commits something, so that there is WAL to store.
+    func writeSomething() async throws {
+        try await cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'something to store')")
+    }
+
     /// Waits until all is stored that the server had written when this began.
     func waitUntilStored(timeline: UInt32 = 1, port: Int = 5432) async throws {
         let written = try #require(try await position("pg_current_wal_flush_lsn()", port: port))
@@ -88,11 +100,33 @@ struct ReceivingPlace: Sendable {
     }
 
     /// Waits until a receiver streams.
-    func waitUntilStreaming() async throws {
-        let isStreaming = try await eventually {
-            try await cluster.answer("SELECT active FROM pg_replication_slots WHERE slot_name = '\(Self.slot)'") == "t"
+    func waitUntilStreaming(
+        from server: ConnectionSettings? = nil, unlessEnded running: RunningCommand? = nil
+    ) async throws {
+        let isOver = try await eventually {
+            if let running, running.hasEnded { return true }
+            return try await isStreaming(from: server)
         }
-        try #require(isStreaming)
+        try #require(isOver && running?.hasEnded != true)
+    }
+
+    /// Waits until the server knows that nobody receives.
+    func waitUntilFree(at server: ConnectionSettings? = nil) async throws {
+        try #require(try await eventually { try await !isStreaming(from: server) })
+    }
+
+    private func isStreaming(from server: ConnectionSettings?) async throws -> Bool {
+        let slot = "SELECT active FROM pg_replication_slots WHERE slot_name = '\(Self.slot)'"
+        return try await cluster.answer(slot, at: server) == "t"
+    }
+
+    /// Waits until so many stretches of WAL are recorded as lost.
+    func waitUntilRecorded(gaps: Int) async throws {
+        let areRecorded = try await eventually {
+            let status = try await archiving.tool.run("wal", "status", "--json")
+            return try status.json().elements.first?["lost"]?.elements.count == gaps
+        }
+        try #require(areRecorded)
     }
 
     /// Compares each stored segment with the server's own file, byte for byte; returns how many there are.
@@ -116,7 +150,9 @@ struct ReceivingPlace: Sendable {
         let output = try await archiving.tool.run(["restore", "--to", "latest", "--to", directory] + arguments)
         try #require(output.status == 0, "\(output.standardError)")
         var answer: String?
-        try await cluster.withServer(on: directory, ["fsync": "off", "synchronous_standby_names": ""]) { server in
+        // Not where a standby of the test is.
+        let settings = ["fsync": "off", "synchronous_standby_names": ""]
+        try await cluster.withServer(on: directory, settings, port: 5435) { server in
             let isPromoted = try await eventually {
                 try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
             }

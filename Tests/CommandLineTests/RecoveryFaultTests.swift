@@ -221,6 +221,10 @@ import Testing
             let packs = place.path("repository/clusters/apex/\(system)/packs")
             func begun() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: packs).count) ?? 0 }
             var known = 0
+            // Slow enough that a kill never comes too late.
+            let policy = try String(contentsOfFile: place.path("policy.yaml"), encoding: .utf8)
+            try place.write(
+                policy.replacing("backup: {", with: "backup: {physical: {max_rate: 256KiB}, "), to: "policy.yaml")
             for _ in 0..<3 {
                 let before = begun()
                 let running = try await place.tool.start(["backup", "--kind", "physical", "--jobs", "2"])
@@ -240,6 +244,7 @@ import Testing
                 #expect(isFree)
             }
             #expect(try await place.runs("backup").contains("interrupted"))
+            try place.writePolicy()
             try await place.succeed("backup", "--kind", "physical")
             let pruned = try await place.succeed("prune", "--apply", "--json").json()
             #expect(pruned["givenUp"]?.elements.isEmpty == false)

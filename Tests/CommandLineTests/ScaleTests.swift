@@ -74,7 +74,7 @@ import Testing
             let peak = try await peakMemory(place, "backup", "--kind", "physical", "--jobs", "2")
             #expect(peak <= Self.limit, "\(peak) bytes")
             let target = "\(cluster.directory)/restored"
-            _ = try await peakMemory(place, "restore", "--to", "immediate", "--to", target)
+            _ = try await peakMemory(place, "restore", "--to", "immediate", "--to", target, "--stage-wal")
             #expect(FileManager.default.fileExists(atPath: "\(target)/\(file).1"))
             try await cluster.withServer(on: target) { server in
                 let sum = try await cluster.answer("SELECT count(*) || ' ' || sum(n) FROM big", at: server)

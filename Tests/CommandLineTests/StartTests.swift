@@ -33,11 +33,40 @@ import Testing
         try FileManager.default.removeItem(atPath: directory)
     }
 
+    /// A database with a collation of ICU whose version in the catalogue is none that ICU ever had.
+    private func makeStaleDatabase(_ cluster: PostgresCluster) async throws {
+        try await cluster.execute("CREATE DATABASE sorted TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'de'")
+        try await cluster.execute(
+            """
+            CREATE TABLE w (a text PRIMARY KEY, b text COLLATE "de-x-icu", c text COLLATE "C", r int, j jsonb);
+            CREATE INDEX w_b ON w (b); CREATE INDEX w_c ON w (c); CREATE INDEX w_r ON w (r); CREATE INDEX w_j ON w (j);
+            CREATE INDEX w_pattern ON w (a text_pattern_ops); CREATE INDEX w_hash ON w USING hash (a);
+            UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'
+            """, database: "sorted")
+        try await cluster.execute("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'sorted'")
+    }
+
+    /// What mends ``makeStaleDatabase(_:)``, and nothing else.
+    private static let mending = [
+        "REINDEX INDEX public.w_b;", "REINDEX INDEX public.w_j;", "REINDEX INDEX public.w_pkey;",
+        "ALTER DATABASE \"sorted\" REFRESH COLLATION VERSION;",
+        "ALTER COLLATION pg_catalog.\"de-x-icu\" REFRESH VERSION;",
+    ]
+
     @Test func `leaves it running and proved, at its end, at a target, or shut down there`() async throws {
         try await ArchivingCluster.with { place in
             let cluster = place.cluster
             try await cluster.execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
+            try await makeStaleDatabase(cluster)
+            // As a server of another build or host may have them; this one reads its file no more.
+            let settings = "\(place.data)/postgresql.conf"
+            let text = try String(contentsOf: URL(filePath: settings), encoding: .utf8)
+            let strange = "bonjour = on\nwal_sync_method = fsync_writethrough\nunix_socket_group = 'no-such-group'\n"
+            try Data("\(text)\n\(strange)".utf8).write(to: URL(filePath: settings))
             try await place.succeed("backup", "--kind", "physical")
+            let shown = try await place.succeed("show", "latest", "--json").json()
+            let versions = shown["manifest"]?["physical"]?["collations"]?["versions"]?.elements ?? []
+            #expect(versions.contains { $0["provider"]?.text == "icu" && $0["recorded"]?.text == "1" }, "\(shown)")
             try await cluster.execute("INSERT INTO t VALUES (2)")
             try await place.succeed("mark", "here")
             try await cluster.execute("INSERT INTO t VALUES (3)")
@@ -54,6 +83,17 @@ import Testing
                     $0.text == "archive_mode = 'off': it archives into nobody's archive"
                 } == true)
             #expect(try await rows(place, latest) == "1 2 3 false")
+            let collations = latest["recovery"]?["collations"]
+            #expect(collations?["databases"]?.elements.map { $0["name"]?.text } == ["sorted"], "\(latest)")
+            let statements = collations?["databases"]?.elements.first?["statements"]?.elements.compactMap(\.text) ?? []
+            #expect(statements == Self.mending)
+            // They are what the server itself takes, and then it has nothing to warn of.
+            let restored = try ConnectionSettings(parsing: try #require(latest["server"]?["url"]?.text))
+            for statement in statements { try await cluster.execute(statement, in: restored.with(database: "sorted")) }
+            let stale = """
+                SELECT count(*) FROM pg_database WHERE datcollversion <> pg_database_collation_actual_version(oid)
+                """
+            #expect(try await cluster.answer(stale, at: restored) == "0")
             try await end(place, latest)
             #expect(try await place.succeed("list", "--json").json().elements.first?["state"]?.text == "restored")
 
@@ -67,9 +107,12 @@ import Testing
             #expect(try await rows(place, promoted) == "1 2 false")
             try await end(place, promoted)
 
-            let down = try await start(place, "--to", "name:here", "--target-action", "shutdown")
-            #expect(down["recovery"]?["state"]?.text == "shut-down" && down["server"] == nil)
             let directory = "\(cluster.directory)/restored"
+            let down = try await place.succeed(
+                "restore", "--to", "name:here", "--target-action", "shutdown", "--to", directory, "--start"
+            ).standardOutput
+            #expect(down.contains("was shut down at its target") && !down.contains("Connect as"), "\(down)")
+            for statement in Self.mending { #expect(down.contains("  in sorted: \(statement)\n")) }
             #expect(ProcessSnapshot.all(naming: directory).isEmpty)
             try FileManager.default.removeItem(atPath: directory)
 
@@ -79,6 +122,9 @@ import Testing
             #expect(dumps.status == 64 && dumps.standardError.contains("--start"))
             let plan = try await place.succeed("restore", "--to", directory, "--start", "--dry-run").standardOutput
             #expect(plan.contains("its server is started, on a socket only"))
+            #expect(plan.contains("  collations      icu ") && plan.contains("compared with the server's once"))
+            let unstarted = try await place.succeed("restore", "--to", directory, "--dry-run").standardOutput
+            #expect(unstarted.contains("after the start, compare: SELECT datname, datcollversion, "))
             #expect(!FileManager.default.fileExists(atPath: directory))
 
             // Of a segment that is damaged nothing is replayed, and the server does not stay.
@@ -87,6 +133,12 @@ import Testing
             try bytes.write(to: URL(filePath: try place.path(of: last)))
             let damaged = try await place.tool.run("restore", "--to", directory, "--start")
             #expect(damaged.status == 1 && damaged.standardError.contains(last), "\(damaged.standardError)")
+            // The files were restored, and the command failed all the same.
+            let runs = try await place.succeed("list", "--runs", "--json").json().elements.filter {
+                $0["start"]?["operation"]?.text == "restore"
+            }
+            #expect(runs.map { $0["state"]?.text } == Array(repeating: "succeeded", count: 4) + ["failed"])
+            #expect(runs.last?["end"]?["error"]?["message"]?.text?.contains(last) == true, "\(runs)")
             #expect(ProcessSnapshot.all(naming: directory).isEmpty)
         }
     }

@@ -29,8 +29,19 @@ import Testing
                 #expect(try place.stored().contains { $0.hasSuffix("/\(name).zst") } == isStored, "\(call)")
                 let got = try await place.tool.run("wal", "get", "--mode", "recovery", name, brought)
                 #expect(got.status == (isStored ? 0 : 1), "\(call): \(got.standardError)")
-                let again = try await place.succeed("wal", "push", "--json", path).json()
-                #expect(again["wasPresent"] == .bool(isStored), "\(call)")
+                let trace = "\(place.cluster.directory)/trace"
+                let again = try await strace.run([
+                    "-f", "-y", "-qq", "-o", trace, "-e", "trace=fsync", place.tool.executable, "wal", "push", "--json",
+                    path,
+                ])
+                #expect(try again.status == 0 && again.json()["wasPresent"] == .bool(isStored), "\(call): \(again)")
+                if isStored {
+                    // Whoever named it died before that was durable.
+                    let stored = try place.path(of: name)
+                    let folder = stored.dropLast(name.count + 5)
+                    let calls = String(decoding: try content(trace), as: UTF8.self)
+                    #expect(calls.contains("<\(stored)>") && calls.contains("<\(folder)>"), "\(calls)")
+                }
                 try await place.succeed("wal", "get", name, brought)
                 #expect(try content(brought) == content(path), "\(call)")
             }
@@ -147,6 +158,12 @@ import Testing
                     let status = try await place.tool.run("wal", "status")
                     // It may still come.
                     #expect(status.status == 0 && status.standardOutput.contains(names[1]), "\(status.standardOutput)")
+                    // Now it is not there.
+                    let verified = try await place.tool.run("verify", "--all")
+                    let hole = "missing      \(names[1]) to \(names[1]), 1 segments: backup "
+                    #expect(
+                        verified.status == 1 && verified.standardOutput.contains(hole)
+                            && verified.standardOutput.contains("INCOMPLETE"), "\(verified)")
                 }
                 // What only reading all of it shows is found when it is put beside the data, or by the server.
                 let restored = try await place.tool.run("restore", "--to", "latest", "--to", target, "--stage-wal")

@@ -86,7 +86,8 @@ extension ArchivingCluster {
         try #require(areThere, "\(place.readAhead()), not \(names)")
     }
 
-    @Test func `delivers what it proved, and never a file that is not that any more`() async throws {
+    @Test(.needsPhysicalBackups)
+    func `delivers what it proved, and never a file that is not that any more`() async throws {
         try await ArchivingCluster.with(configuration: ["wal_keep_size": "1GB"]) { place in
             var segments: [String] = []
             for _ in 0..<10 { segments.append(try await place.writeSegment()) }
@@ -135,7 +136,8 @@ extension ArchivingCluster {
             // It ends by itself, and leaves nothing but what somebody announces while it starts.
             for worker in place.workers("prefetch") { place.kill(worker) }
             #expect(await eventually { place.workers("prefetch").isEmpty })
-            let folder = try #require(place.readAhead().first.map { $0.prefix(through: $0.lastIndex(of: "/") ?? $0.startIndex) })
+            let folder = try #require(
+                place.readAhead().first.map { $0.prefix(through: $0.lastIndex(of: "/") ?? $0.startIndex) })
             let unfinished = ["asked", segments[9]].map { "\(folder)\($0).unfinished" }
             for path in unfinished { try Data("x".utf8).write(to: URL(filePath: path)) }
             let idle = try await place.runInData(
@@ -219,7 +221,8 @@ extension ArchivingCluster {
         }
     }
 
-    @Test func `brings a server that recovers to the end, and is there before it asks`() async throws {
+    @Test(.needsPhysicalBackups)
+    func `brings a server that recovers to the end, and is there before it asks`() async throws {
         try await ArchivingCluster.with { place in
             let folder = place.cluster.directory
             _ = try await place.writeSegment(rows: 1)

@@ -83,7 +83,8 @@ import Testing
         }
     }
 
-    @Test func `loses nothing of a busy server when its worker is killed at any moment`() async throws {
+    @Test(.needsPhysicalBackups)
+    func `loses nothing of a busy server when its worker is killed at any moment`() async throws {
         let settings = ["wal_keep_size": "4GB", "max_wal_size": "4GB"]
         try await ArchivingCluster.with(archives: false, configuration: settings) { place in
             try await place.succeed("backup", "--kind", "physical")

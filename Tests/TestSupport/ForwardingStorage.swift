@@ -47,6 +47,10 @@ extension ForwardingStorage {
         try storage.temporaryFiles(under: prefix)
     }
 
+    package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try storage.unfinishedWrites(in: folder)
+    }
+
     package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
         try storage.removeTemporaryFiles(files)
     }

@@ -12,6 +12,7 @@ package func storageContractViolations(_ storage: any Storage, under prefix: Obj
     contract.check("put if absent", contract.putIfAbsent)
     contract.check("writers", contract.writers)
     contract.check("abandoned writers", contract.abandonedWriters)
+    contract.check("unfinished writes", contract.unfinishedWrites)
     contract.check("empty objects", contract.emptyObjects)
     contract.check("large objects", contract.largeObjects)
     contract.check("limits", contract.limits)
@@ -122,6 +123,24 @@ private final class StorageContract {
         discarded.discard()
         expect(try storage.children(of: prefix).isEmpty, "a discarded writer leaves nothing")
         expect(try storage.putIfAbsent(key, [2]) == .stored, "the name of an abandoned object is free")
+    }
+
+    func unfinishedWrites() throws(BackupError) {
+        let folder = prefix.appending("unfinished")
+        expect(try storage.unfinishedWrites(in: folder).isEmpty, "nothing is unfinished where nobody writes")
+        for isStreamed in [false, true] {
+            let key = folder.appending("\(isStreamed)")
+            let writer = try isStreamed ? storage.makeStreamWriter(key) : storage.makeWriter(key)
+            try writer.write([1].span)
+            let found = try storage.unfinishedWrites(in: folder)
+            // A storage that begins with the end of a small object shows nothing before.
+            let isNoneGone = found.allSatisfy { $0.writer != .gone }
+            expect(found.count <= 1 && isNoneGone, "a living writer is not said to be gone")
+            expect(try storage.unfinishedWrites(in: prefix).isEmpty, "and only in its own folder")
+            try writer.finish()
+            expect(try storage.readAll(key, limit: 1) == [1], "a stream is an object when it is finished")
+            expect(try storage.unfinishedWrites(in: folder).isEmpty, "what is finished is no more unfinished")
+        }
     }
 
     func emptyObjects() throws(BackupError) {

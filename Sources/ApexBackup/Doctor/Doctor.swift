@@ -57,10 +57,14 @@ package struct Doctor: Sendable {
             findings.append(cluster)
             try lookIntoRepository(repository, of: &facts)
             if cluster.level == .ok {
+                try await watchReceiver(through: session, into: repository, &facts)
                 try await sendSegment(through: session, into: repository, &facts)
             } else {
                 facts.roundTrip = .notTried("the server is not registered")
             }
+            // What was sent is part of what the archive has.
+            let archived = try archived(of: facts, in: repository)
+            facts.backups?.archived = archived
         } catch let error as BackupError where error.isOfRepository {
             findings[0] = Self.finding(.repository, error)
         }
@@ -100,10 +104,7 @@ package struct Doctor: Sendable {
 
     /// What backups there are, and where the server's own `wal push` leads.
     private func lookIntoRepository(_ repository: Repository, of facts: inout DoctorFacts) throws {
-        let whole = try Catalogue(repository).backups().filter { entry in
-            entry.failedVerification == nil && entry.manifest?.isOfDamagedSource == false
-                && entry.manifest?.systemIdentifier == facts.server.systemIdentifier
-        }.compactMap(\.manifest)
+        let whole = try wholeBackups(of: facts, in: repository)
         facts.backups = .init(
             newest: whole.map(\.recoveryPoint).max(),
             newestPhysical: whole.filter { $0.kind == .physical }.map(\.recoveryPoint).max())
@@ -176,7 +177,7 @@ package struct Doctor: Sendable {
 }
 
 extension DoctorFacts {
-    fileprivate var segmentSize: WALSegmentSize {
+    var segmentSize: WALSegmentSize {
         value("wal_segment_size").flatMap { Int64($0) }.flatMap { WALSegmentSize(bytes: $0) } ?? .standard
     }
 

@@ -25,7 +25,7 @@ extension Doctor {
         try await session.lookAtReplication(&facts)
         facts.remoteApply = try await session.remoteApply()
         facts.space = try await session.walSpace(for: facts.role)
-        if let directory = localDataDirectory(of: facts) {
+        if let directory = try await localDataDirectory(of: facts, session) {
             // A folder that this process may not read is one that cannot be seen.
             do { facts.space.freeBytes = try PosixStorage(root: "\(directory)/pg_wal").freeBytes() } catch {}
             if case .push(let push) = facts.archiveCommand.content, push.program.hasPrefix("/") {
@@ -39,14 +39,21 @@ extension Doctor {
     }
 
     /// The data directory, if the server is on this host and this process may read it.
-    private func localDataDirectory(of facts: DoctorFacts) -> String? {
+    ///
+    /// At the same place another server of the cluster may have its own: on a standby's host, the standby.
+    private func localDataDirectory(of facts: DoctorFacts, _ session: PostgresSession) async throws -> String? {
         guard let directory = facts.value("data_directory") else { return nil }
-        do throws(BackupError) {
-            guard let control = try controlFile(inDataDirectory: directory),
-                "\(control.systemIdentifier)" == facts.server.systemIdentifier
-            else { return nil }
-            return directory
-        } catch { return nil }
+        // The server may write it between the two looks.
+        for _ in 0..<3 {
+            let told = try await session.controlMark(inRecovery: facts.server.inRecovery)
+            do throws(BackupError) {
+                guard let control = try controlFile(inDataDirectory: directory) else { return nil }
+                if control.mark == told, "\(control.systemIdentifier)" == facts.server.systemIdentifier {
+                    return directory
+                }
+            } catch { return nil }
+        }
+        return nil
     }
 
     private static let clockQuery = """
@@ -76,6 +83,22 @@ extension PostgresSession {
                 isPending: answer.value(row, "pending_restart") == "t")
         }
         return settings
+    }
+
+    /// What the server says of its control file, as any role may see.
+    fileprivate func controlMark(inRecovery: Bool) async throws -> ControlFile.Mark {
+        let answer = try await query(
+            """
+            SELECT extract(epoch FROM pg_control_last_modified)::bigint, checkpoint_lsn, redo_lsn
+            FROM pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint()
+            """)
+        func position(_ column: Int) -> LogSequenceNumber? {
+            answer.value(0, column).flatMap { LogSequenceNumber(parsing: $0) }
+        }
+        guard let time = answer.value(0, 0).flatMap({ Int64($0) }), let checkpoint = position(1),
+            let redo = position(2)
+        else { throw unexpectedAnswer("its control file") }
+        return ControlFile.Mark(isInRecovery: inRecovery, updateTime: time, checkpoint: checkpoint, redo: redo)
     }
 
     /// What the server says of its archiver, as any role may see.

@@ -23,6 +23,8 @@ struct DrillJournal: Sendable {
     /// Whether the policy leaves out a database of the backup.
     var isPartial = false
     var server: DrillServer?
+    /// What the source said of itself at the declared failure; `nil` if it was not asked.
+    var source: SourceAnswer?
     /// How the WAL behind a physical backup is replayed, as far as it is known.
     var recovery: DrillReport.RecoveryRecord?
     var serverFacts: ServerFacts?
@@ -54,6 +56,22 @@ struct DrillJournal: Sendable {
             spans.append(DrillSpan(phase, start: start, duration: elapsed - start))
             throw error
         }
+    }
+
+    /// Gives the last part of the newest span to another phase.
+    mutating func cut(_ length: Duration, as phase: DrillSpan.Phase) {
+        guard length > .zero, let last = spans.last, let start = last.start, length <= last.duration else { return }
+        spans[spans.count - 1].duration -= length
+        spans.append(DrillSpan(phase, start: start + last.duration - length, duration: length))
+    }
+
+    /// Makes one span of the two newest ones, of the same phase.
+    mutating func join() {
+        guard let last = spans.last, let end = last.start.map({ $0 + last.duration }), spans.count > 1,
+            spans[spans.count - 2].phase == last.phase, let start = spans[spans.count - 2].start
+        else { return }
+        spans.removeLast()
+        spans[spans.count - 1].duration = end - start
     }
 
     /// The phases of a restore, one after another from `start`.

@@ -73,16 +73,19 @@ struct DrillRecord {
 
     /// The report that follows the ledger entry with the digest `previous`.
     func makeReport(after previous: String? = nil) -> DrillReport {
-        let difference = journal.manifest?.clockDifference
+        let difference = journal.source?.position?.clock ?? journal.manifest?.clockDifference
         var report = DrillReport(
             id: journal.id, policy: policy, policySHA256: policyDigest.description,
             clock: .init(t0: journal.declaredAt, finishedAt: environment.clocks.wall(), difference: difference),
             observation: observation)
         report.backup = journal.manifest.map(backupRecord)
-        // What is measured to a moment of the source's own clock compares no other.
-        if let manifest = journal.manifest, observation.recoveryPoint?.basis != .target {
-            report.recoveryPoint?.uncertaintyBasis = Self.clockComparison(manifest)
-            report.assumptions.append(clockAssumption)
+        // What is measured to a moment of the source's own clock, or by positions, compares no other.
+        if let manifest = journal.manifest, let point = observation.recoveryPoint, point.basis.comparesClocks {
+            let isNew = point.failure == nil && journal.source?.position != nil
+            report.recoveryPoint?.uncertaintyBasis =
+                isNew
+                ? "the server's clock against this host's, at the declared failure" : Self.clockComparison(manifest)
+            if !isNew { report.assumptions.append(clockAssumption) }
         }
         report.recovery = journal.recovery
         report.cleanup = .init(isDone: cleanup.isDone, proof: cleanup.proof)

@@ -45,7 +45,7 @@ package struct DrillRun: Sendable {
             // The failure is declared before anything is looked at.
             var journal = DrillJournal(id: id, clocks: environment.clocks, events: environment.events)
             var observation = DrillObservation()
-            let directory = "\(scratchParent)/\(DrillLeftovers.prefix)\(id.text.lowercased())"
+            let directory = "\(scratchParent)/\(DrillLeftovers.name(of: id))"
             do {
                 switch policy.source.kind {
                 case .logical: try await perform(in: directory, journal: &journal, observation: &observation)
@@ -82,10 +82,9 @@ package struct DrillRun: Sendable {
         }
     }
 
-    /// The directory for everything that the drill makes, as PostgreSQL writes it in its settings.
+    /// The directory for everything that the drill makes.
     private var scratchParent: String {
-        let usual = environment.variables["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
-        return "/" + (policy.target.directory ?? usual).split(separator: "/").joined(separator: "/")
+        policy.target.directory.map(DrillLeftovers.normalized) ?? DrillLeftovers.usualParent(environment)
     }
 
     /// A drill whose verdict is not PASS did not succeed, though it ran to its end.

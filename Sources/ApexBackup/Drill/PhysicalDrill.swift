@@ -16,6 +16,7 @@ extension DrillRun {
     func performPhysical(
         in directory: String, journal: inout DrillJournal, observation: inout DrillObservation
     ) async throws {
+        async let asked = askSource()
         let choice = try await journal.measure(.select) { try await choose(in: directory) }
         let prepared = choice.prepared
         note(choice, in: &journal)
@@ -29,9 +30,11 @@ extension DrillRun {
         let start = recovery.start(prepared, tools: choice.tools, settings: policy.target.overrides)
         do {
             let server = try await recover(start, recovery, prepared, journal: &journal)
-            start.record(seconds: (journal.elapsed - began).seconds)
+            start.record(seconds: (journal.elapsed - began).seconds, by: journal.id)
+            try note(await asked, prepared, in: &journal)
             observation.recoveryPoint = try recoveryPoint(choice.target, prepared, of: journal)
             try await check(server, journal: &journal, observation: &observation)
+            try await compareCollations(of: server, with: prepared.record.collations, journal: &journal)
         } catch {
             throw start.explained(error)
         }
@@ -52,13 +55,16 @@ extension DrillRun {
                 server: server, overlay: overlay, plan: prepared.recovery, environment: repository.environment)
             return (watch, try await watch.replay())
         }
-        journal.isolation = replay.isolation
-        journal.recovery?.replayedLSN = replay.state.replayed
-        journal.recovery?.lastTransactionAt = replay.state.lastTransaction
+        note(replay, of: prepared, in: &journal)
+        let isPromoted = !replay.state.isInRecovery
+        if isPromoted {
+            _ = try await journal.measure(.promote) { try await watch.promote() }
+            journal.join()
+        }
         let boundary = try await journal.measure(.verify) { try await askBoundary(of: watch, prepared) }
         journal.recovery?.before = boundary.before.map(DrillReport.TransactionRecord.init)
         journal.recovery?.behind = boundary.behind.map(DrillReport.TransactionRecord.init)
-        _ = try await journal.measure(.promote) { try await watch.promote() }
+        if !isPromoted { _ = try await journal.measure(.promote) { try await watch.promote() } }
         journal.recovery?.timeline = try await watch.timeline(isPromoted: true)
         let connection = try await watch.server.reachable()
         let (facts, databases) = try await PostgresSession.with(
@@ -75,6 +81,19 @@ extension DrillRun {
             recovery: DrillRecovery(
                 plan: prepared.recovery, replay: replay.state, boundary: boundary,
                 isAskedInTime: replay.state.isInRecovery), environment: repository.environment)
+    }
+
+    /// What differs is this host's and no fault of the backup; a recovery here would have to rebuild indexes.
+    private func compareCollations(
+        of server: RestoredServer, with source: CollationRecord?, journal: inout DrillJournal
+    ) async throws {
+        let report = try await journal.measure(.deepVerify) {
+            try await CollationInquiry(server: server.connection).report(comparedWith: source)
+        }
+        journal.recovery?.collations = report
+        guard let summary = report.summary else { return }
+        let isRebuilt = report.databases.isEmpty ? "" : " Rebuilding them is not part of the recovery time."
+        journal.remarks.append(summary + isRebuilt)
     }
 
     /// Asks the server of the transactions on both sides of the target, while it waits there.
@@ -106,6 +125,20 @@ extension DrillRun {
         return RecoveryText.moment(moment)
     }
 
+    /// The replay ends where the server stops to replay, and not where it has promoted itself.
+    private func note(
+        _ replay: RecoveryWatch.Replay, of prepared: PhysicalRestore.Prepared, in journal: inout DrillJournal
+    ) {
+        journal.isolation = replay.isolation
+        journal.recovery?.replayedLSN = replay.state.replayed
+        journal.recovery?.lastTransactionAt = replay.state.lastTransaction
+        let start = prepared.recovery.backup.start.position
+        journal.spans[journal.spans.count - 1].bytes = replay.state.replayed.map {
+            Int64(clamping: max($0.position, start) - start)
+        }
+        journal.cut(replay.promotion, as: .promote)
+    }
+
     private func note(_ choice: Choice, in journal: inout DrillJournal) {
         let (plan, manifest) = (choice.prepared.plan, choice.prepared.manifest)
         journal.remarks = choice.remarks + plan.warnings
@@ -133,23 +166,12 @@ extension DrillRun {
             backup: try backupName(), moment: nil, directory: directory, jobs: settings.policy.jobs,
             archive: try WALCommands(settings)
         ).moved(into: directory)
-        var (target, prepared) = try prepare(&request)
-        var remarks: [String] = []
-        do {
-            try await request.archive?.requireAccess(
-                to: prepared.manifest.systemIdentifier, as: ScratchDirectory.user,
-                probe: "apex-backup-\(prepared.plan.backup)")
-        } catch let error as BackupError where error.code == .permissionDenied {
-            request.archive = nil
-            request.moment = target.moment
-            prepared = try PhysicalRestore(repository: repository, request: request).prepare()
-            remarks.append(
-                "The server's user cannot read the archive, so that the WAL was put beside the data: \(error.reason ?? "")"
-            )
-        }
-        let restore = PhysicalRestore(repository: repository, request: request)
+        let (target, first) = try prepare(&request)
+        let (restore, prepared, remark) = try await PhysicalRestore(repository: repository, request: request)
+            .readable(first)
         let tools = try await restore.tools(for: prepared, settings)
-        return Choice(target: target, restore: restore, prepared: prepared, tools: tools, remarks: remarks)
+        return Choice(
+            target: target, restore: restore, prepared: prepared, tools: tools, remarks: [remark].compactMap(\.self))
     }
 
     private func backupName() throws(BackupError) -> String {
@@ -193,25 +215,39 @@ extension DrillRun {
         }
     }
 
-    /// Up to when everything is there.
+    /// Up to when everything is there; `nil` if nothing tells.
     private func recoveryPoint(
         _ target: DrillTarget, _ prepared: PhysicalRestore.Prepared, of journal: DrillJournal
-    ) throws(BackupError) -> RecoveryPoint {
-        let mark = prepared.recovery.end.mark
+    ) throws(BackupError) -> RecoveryPoint? {
+        let (recovery, manifest) = (prepared.recovery, prepared.manifest)
+        let mark = recovery.end.mark
         let lsn = journal.recovery?.replayedLSN ?? mark.lsn
-        let known = mark.time ?? journal.recovery?.lastTransactionAt ?? prepared.manifest.recoveryPoint
+        let last = journal.recovery?.lastTransactionAt
+        let known = mark.time ?? last ?? manifest.recoveryPoint
         switch target.moment {
         case .latest:
             let heartbeat = try commitSearch(prepared).lastHeartbeat()
-            let isRecent = heartbeat.map { known.since($0) <= .seconds(60) } ?? false
+            let source = journal.source?.position
             return RecoveryPoint(
-                endOfWAL: max(known, heartbeat ?? known), hasHeartbeat: isRecent, lsn: lsn,
-                timeline: prepared.recovery.timeline, declaredFailure: journal.declaredAt,
-                clockUncertainty: prepared.manifest.clockDifference.bound)
-        case .time(let time): return RecoveryPoint(target: time, lsn: lsn, timeline: prepared.recovery.timeline)
-        case .immediate, .position, .restorePoint, .transaction:
-            return RecoveryPoint(target: known, lsn: lsn, timeline: prepared.recovery.timeline)
+                endOfWAL: max(known, heartbeat ?? known), hasHeartbeat: Self.isRecent(heartbeat, to: known), lsn: lsn,
+                stored: mark.lsn, timeline: recovery.timeline, declaredFailure: journal.declaredAt,
+                clockUncertainty: (source?.clock ?? manifest.clockDifference).bound, source: source)
+        case .immediate:
+            // That the backup ended then is no word of the WAL: only what was replayed is.
+            let heartbeat = try commitSearch(prepared).lastHeartbeat()
+            guard let covered = [last, heartbeat].compactMap(\.self).max() else { return nil }
+            return RecoveryPoint(
+                consistentAt: manifest.recoveryPoint, covered: covered,
+                hasHeartbeat: Self.isRecent(heartbeat, to: manifest.recoveryPoint), lsn: lsn,
+                timeline: recovery.timeline, clockUncertainty: manifest.clockDifference.bound)
+        case .time(let time): return RecoveryPoint(target: time, lsn: lsn, timeline: recovery.timeline)
+        case .position, .restorePoint, .transaction:
+            return RecoveryPoint(target: known, lsn: lsn, timeline: recovery.timeline)
         }
+    }
+
+    private static func isRecent(_ heartbeat: Timestamp?, to moment: Timestamp) -> Bool {
+        heartbeat.map { moment.since($0) <= .seconds(60) } ?? false
     }
 }
 

@@ -42,27 +42,58 @@ struct BaseBackupCapture: Sendable {
     }
 
     func run() async throws -> CapturedBaseBackup {
+        switch settings.wal {
+        case .stream: try await runWithWAL()
+        case .archive: try await runWithoutWAL()
+        }
+    }
+
+    /// Streams no WAL: the archive will have it.
+    private func runWithoutWAL() async throws -> CapturedBaseBackup {
+        try await ReplicationSession.with(
+            source.connection, applicationName: "apex-backup files", timeout: DumpSource.connectTimeout
+        ) { files in
+            let timeline = try await identify(files).timeline
+            if timeline > 1 {
+                let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
+                try archive.store(try await files.timelineHistory(timeline), of: timeline)
+            }
+            return try await capture(files, nil)
+        }
+    }
+
+    private func runWithWAL() async throws -> CapturedBaseBackup {
         let slot = "apex_backup_\(run.text.lowercased().map { $0.isLetter || $0.isNumber ? String($0) : "_" }.joined())"
         let timeout = DumpSource.connectTimeout
         return try await ReplicationSession.with(
             source.connection, applicationName: "apex-backup WAL", timeout: timeout
         ) { wal in
-            guard try await wal.identify().systemIdentifier == source.facts.systemIdentifier else {
-                throw BackupError(
-                    .wrongCluster, "Two sessions of \(source.connection.redacted) led to different servers.",
-                    remedy: "Name only hosts of one cluster in the connection's URL.")
-            }
+            _ = try await identify(wal)
             // Before the backup begins, so that the server keeps all WAL from its start on.
             try await wal.makeTemporarySlot(slot)
             return try await ReplicationSession.with(
                 source.connection, applicationName: "apex-backup files", timeout: timeout
-            ) { files in try await capture(files, wal, slot: slot) }
+            ) { files in try await capture(files, WALSource(session: wal, slot: slot)) }
         }
     }
 
-    private func capture(
-        _ files: ReplicationSession, _ wal: ReplicationSession, slot: String
-    ) async throws -> CapturedBaseBackup {
+    /// A session that WAL is streamed over.
+    private struct WALSource: Sendable {
+        let session: ReplicationSession
+        let slot: String
+    }
+
+    private func identify(_ session: ReplicationSession) async throws -> ReplicationSession.Identity {
+        let identity = try await session.identify()
+        guard identity.systemIdentifier == source.facts.systemIdentifier else {
+            throw BackupError(
+                .wrongCluster, "Two sessions of \(source.connection.redacted) led to different servers.",
+                remedy: "Name only hosts of one cluster in the connection's URL.")
+        }
+        return identity
+    }
+
+    private func capture(_ files: ReplicationSession, _ wal: WALSource?) async throws -> CapturedBaseBackup {
         let pieces = BoundedQueue<FramePiece>(limit: workers)
         let contents = BoundedQueue<BackupContent>(limit: 64)
         let (starts, announced) = AsyncStream<BaseBackupStart>.makeStream()
@@ -81,8 +112,13 @@ struct BaseBackupCapture: Sendable {
                 guard let start = await starting.next() else { return .wal(latestRecord: nil) }
                 // From now on, so that the WAL of the backup holds one whenever it ends.
                 async let _: Void = writeHeartbeats()
+                guard let wal else {
+                    // Nothing more is announced: everything was received.
+                    _ = await starting.next()
+                    return .wal(latestRecord: nil)
+                }
                 let capture = WALCapture(
-                    session: wal, slot: slot, archive: archive, size: source.segmentSize,
+                    session: wal.session, slot: wal.slot, archive: archive, size: source.segmentSize,
                     clocks: repository.environment.clocks)
                 return .wal(
                     latestRecord: try await capture.run(from: start.lsn, timeline: start.timeline, control: control))

@@ -106,29 +106,4 @@ struct ExistingCluster: Sendable {
             throw error
         }
     }
-
-    /// The segments in `pg_wal` that are what their names say, and of which the archive has none whole, in order.
-    ///
-    /// Others are what a server has set aside to write into.
-    func unarchivedSegments(_ archive: WALArchive) throws(BackupError) -> [WALSegmentName] {
-        var segments: [WALSegmentName] = []
-        var names: [DataPath] = []
-        _ = try directory.sweep(removes: false) { found in
-            guard let path = found.path else { return .stays }
-            if found.kind == .directory { return path == DataPath("pg_wal") ? .isEntered : .stays }
-            if path.components.first.map({ String(decoding: $0, as: UTF8.self) }) == "pg_wal" { names.append(path) }
-            return .stays
-        }
-        for path in names {
-            let name = path.components.last.map { String(decoding: $0, as: UTF8.self) } ?? ""
-            let start = try directory.content(of: path, limit: WALPageHeader.longestSize) ?? []
-            guard let header = WALSegmentHeader(parsing: start.span),
-                let segment = WALSegmentName(parsing: name, segmentSize: header.segmentSize),
-                header.page.address == segment.start, header.systemIdentifier == archive.systemIdentifier,
-                try archive.record(of: segment) == nil
-            else { continue }
-            segments.append(segment)
-        }
-        return segments.sorted()
-    }
 }

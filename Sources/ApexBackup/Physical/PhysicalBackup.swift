@@ -2,7 +2,7 @@ package import BackupModel
 import BackupStorage
 package import PostgresAccess
 
-/// Takes a physical backup: the cluster's files, by a base backup, and the WAL that they need.
+/// Takes a physical backup: the cluster's files, by a base backup, and the WAL that they need, streamed or archived.
 package struct PhysicalBackup: Sendable {
     /// What is asked of it.
     package struct Request: Sendable {
@@ -92,7 +92,7 @@ package struct PhysicalBackup: Sendable {
         var phases = PhaseLog(clocks: environment.clocks, events: environment.events)
         let source = try await phases.measure("connect") {
             do {
-                return try await PhysicalSource.open(connection, into: repository)
+                return try await PhysicalSource.open(connection, into: repository, wal: request.settings.wal)
             } catch {
                 throw RunLog.describe(error).leaving("No backup was taken.")
             }
@@ -107,6 +107,17 @@ package struct PhysicalBackup: Sendable {
                 run: run, repository: repository, source: source, objects: objects, settings: request.settings,
                 level: level, workers: workers)
             let captured = try await phases.measure("files") { try await capture.run() }
+            if request.settings.wal == .archive {
+                try await phases.measure("wal") {
+                    try await ArchivedWAL(
+                        connection: connection,
+                        archive: WALArchive(repository, systemIdentifier: source.facts.systemIdentifier),
+                        segmentSize: source.segmentSize, patience: request.settings.walTimeout
+                    ).wait(
+                        from: captured.received.start.lsn, to: captured.end.lsn,
+                        timeline: captured.received.start.timeline)
+                }
+            }
             var set = PhysicalSet(run: run, repository: repository, source: source, captured: captured)
             try await phases.measure("commit") { try set.storeSmall() }
             let manifest = try set.manifest(

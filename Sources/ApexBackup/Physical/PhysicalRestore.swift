@@ -80,34 +80,51 @@ package struct PhysicalRestore: Sendable {
         package var writtenBytes: Int64
         /// The bytes of files that were there and right.
         package var keptBytes: Int64
+        /// WAL of the directory that was rewritten, which the archive lacks; `nil` if there was none.
+        package var keptWAL: KeptWAL?
     }
 
     /// Carries the plan out as a recorded run.
     @discardableResult
     package func run(_ prepared: Prepared) async throws -> Result {
+        try await recorded { run in try await carryOut(prepared, for: run) }
+    }
+
+    /// Runs `body` as an attempt to restore, whose record says how all of it ended.
+    func recorded<Value: Sendable>(_ body: (RunID) async throws -> Value) async throws -> Value {
         try await RunLog(repository: repository).recorded(
-            .restore, kind: .physical, settings: "\(request)", duty: .bestEffort
-        ) { run in
+            .restore, kind: .physical, settings: "\(request)", duty: .bestEffort, body)
+    }
+
+    /// Carries the plan out as a part of `run`.
+    func carryOut(_ prepared: Prepared, for run: RunID) async throws -> Result {
+        do {
+            let (tree, kept) = try await makeTree(prepared, for: run)
+            let tally: FileRestore.Tally
             do {
-                let tree =
-                    if let rewriting = prepared.rewriting { try await rewriting.begin() } else {
-                        try RestoredTree(request.directory, tablespaces: prepared.tablespaces)
-                    }
-                let tally: FileRestore.Tally
-                do {
-                    tally = try await restoreBackup(prepared, into: tree)
-                } catch {
-                    let known = RunLog.describe(error)
-                    repository.recordDamage(known, of: prepared.manifest.id, foundBy: run)
-                    throw known
-                }
-                // What is wrong with later WAL is not the backup's.
-                try finish(prepared, tree)
-                return Result(plan: prepared.plan, writtenBytes: tally.written, keptBytes: tally.kept)
+                tally = try await restoreBackup(prepared, into: tree)
             } catch {
-                throw told(RunLog.describe(error), of: prepared)
+                let known = RunLog.describe(error)
+                repository.recordDamage(known, of: prepared.manifest.id, foundBy: run)
+                throw known
             }
+            // What is wrong with later WAL is not the backup's.
+            try finish(prepared, tree)
+            return Result(plan: prepared.plan, writtenBytes: tally.written, keptBytes: tally.kept, keptWAL: kept)
+        } catch {
+            throw told(RunLog.describe(error), of: prepared)
         }
+    }
+
+    /// The directories to write to; of those that are rewritten, all that the backup does not have is gone.
+    private func makeTree(_ prepared: Prepared, for run: RunID) async throws -> (tree: RestoredTree, kept: KeptWAL?) {
+        guard let rewriting = prepared.rewriting else {
+            return (try RestoredTree(request.directory, tablespaces: prepared.tablespaces), nil)
+        }
+        let (tree, kept) = try await rewriting.begin(run)
+        // Said at once: whatever fails afterwards, it is there.
+        if let kept { repository.environment.warn(kept.text) }
+        return (tree, kept)
     }
 
     /// The error as it is said of the place that is written to: the repository is only read.

@@ -22,7 +22,8 @@ struct PhysicalRestoreGuide {
     /// The only block that begins with ```` ```bash ````, by which the introduction has it found.
     private var script: PhysicalRestoreScript {
         PhysicalRestoreScript(
-            systemIdentifier: systemIdentifier, major: server.major, record: record, artefacts: artefacts)
+            systemIdentifier: systemIdentifier, major: server.major, isOfStandby: server.inRecovery, record: record,
+            artefacts: artefacts)
     }
 
     private var introduction: String {
@@ -84,6 +85,12 @@ struct PhysicalRestoreGuide {
         If it does not start, the end of `restore.log` says which setting does not fit this host. Likely ones are
         `unix_socket_directories`, `ssl` and its files, `shared_preload_libraries`, `shared_buffers`, `listen_addresses`
         and `port`: change them in `postgresql.conf`.\(record.configurationMissing ? Self.missingAdvice : "")
+
+        Text is ordered by the C library or ICU, and indexes may be in another order than theirs if these are of other
+        versions than on the source (\(record.collations?.summary ?? "not recorded")). This shows databases where the catalogue
+        has another version than the server, and PostgreSQL's documentation of ALTER DATABASE has what to rebuild:
+
+            \(CollationRecord.question);
 
         The server is a copy that acts on nobody else: the last lines of `postgresql.auto.conf` keep it from archiving,
         from waiting for standbys and from running subscriptions and jobs. If it is to take the place of its source, make

@@ -26,7 +26,9 @@ struct PhysicalRestorePlanning {
         let created = try CreatedTablespaces(in: recovery.plan, recovery.index).warnings(for: request)
         var rewriting: Rewriting?
         if let existing {
-            rewriting = try Rewriting(existing, of: chosen.manifest, in: repository, tablespaces: tablespaces)
+            rewriting = try Rewriting(
+                existing, of: chosen.manifest, archive: archive,
+                segmentSize: try segmentSize(chosen.record, of: entry.id), tablespaces: tablespaces)
         }
         let space = try space(
             for: chosen, recovery.plan, isDivided: !tablespaces.isEmpty,
@@ -42,12 +44,13 @@ struct PhysicalRestorePlanning {
             contentBytes: chosen.manifest.totals.contentBytes, freeBytes: space,
             segments: Int(clamping: recovery.plan.segmentCount),
             firstSegment: recovery.plan.segments.first?.first?.description ?? "",
-            lastSegment: recovery.plan.segments.last?.last?.description ?? "", isPrimary: request.asPrimary,
+            lastSegment: recovery.plan.segments.last?.last?.description ?? "", collations: chosen.record.collations,
+            isPrimary: request.asPrimary,
             isStaged: request.archive == nil,
             consistentAt: chosen.record.stop, end: RecoveryText.end(recovery.plan.end),
             lost: RecoveryText.loss(recovery.plan.lost), reasons: recovery.plan.reasons.compactMap(RecoveryText.reason),
             warnings: warnings(entry, chosen.record) + recovery.warnings + created
-                + (try walWarnings(existing, archive)))
+                + (try walWarnings(rewriting)))
         return PhysicalRestore.Prepared(
             plan: plan, manifest: chosen.manifest, record: chosen.record, recovery: recovery.plan,
             tablespaces: tablespaces, rewriting: rewriting, pieces: try pieces(of: recovery.plan, in: archive),
@@ -75,16 +78,18 @@ struct PhysicalRestorePlanning {
         return links
     }
 
-    private func walWarnings(_ existing: ExistingCluster?, _ archive: WALArchive) throws(BackupError) -> [String] {
-        guard let existing else { return [] }
-        if let target = try existing.directory.target(ofLink: DataPath("pg_wal")) {
+    private func walWarnings(_ rewriting: Rewriting?) throws(BackupError) -> [String] {
+        guard let rewriting else { return [] }
+        let directory = rewriting.existing.directory
+        if let target = try directory.target(ofLink: DataPath("pg_wal")) {
             return ["pg_wal, now a link to '\(target)', becomes a directory; what is behind the link stays as it is"]
         }
-        let lost = try existing.unarchivedSegments(archive)
-        guard let first = lost.first, let last = lost.last else { return [] }
+        let names = rewriting.unarchived.names
+        guard let first = names.first, let last = names.last else { return [] }
         return [
-            "pg_wal has \(lost.count) segments that the archive lacks, \(first) to \(last), and they are removed: what was "
-                + "committed in them is lost, unless they are pushed ('apex-backup wal push') or saved before"
+            "pg_wal has \(names.count) files that the archive lacks, \(first) to \(last): what was committed in them is not "
+                + "restored, unless they are pushed before ('apex-backup wal push'). They are kept, in "
+                + "'\(directory.path)/\(UnarchivedWAL.folder)'"
         ]
     }
 
@@ -124,12 +129,7 @@ struct PhysicalRestorePlanning {
         along archive: WALArchive, _ record: PhysicalRecord, beginningWith first: CatalogueEntry,
         of entries: [CatalogueEntry]
     ) throws(BackupError) -> Recovery {
-        guard let size = WALSegmentSize(bytes: record.walSegmentBytes) else {
-            throw BackupError(
-                .objectDamaged, "The manifest of backup \(first.id) cannot be believed.",
-                reason: "it says that WAL segments have \(record.walSegmentBytes) bytes", remedy: "Use another backup.",
-                unchanged: Self.nothing)
-        }
+        let size = try segmentSize(record, of: first.id)
         let system = first.manifest?.systemIdentifier
         let backups = entries.compactMap { $0.manifest?.systemIdentifier == system ? RecoveryCandidate($0) : nil }
         var survey = try ArchiveSurvey(archive, size: size)
@@ -160,6 +160,14 @@ struct PhysicalRestorePlanning {
                 windows: restorableWindows(backups, coverage: survey.allSegments, histories: histories),
                 warnings: notFollowed(survey.allSegments, histories, production, plan))
         }
+    }
+
+    private func segmentSize(_ record: PhysicalRecord, of backup: RunID) throws(BackupError) -> WALSegmentSize {
+        if let size = WALSegmentSize(bytes: record.walSegmentBytes) { return size }
+        throw BackupError(
+            .objectDamaged, "The manifest of backup \(backup) cannot be believed.",
+            reason: "it says that WAL segments have \(record.walSegmentBytes) bytes", remedy: "Use another backup.",
+            unchanged: Self.nothing)
     }
 
     /// Timelines that go on from the one that is followed, and on which no backup was taken.
@@ -206,6 +214,7 @@ struct PhysicalRestorePlanning {
             warnings.append(
                 "the backup has no configuration files: the restored server starts with PostgreSQL's own settings")
         }
+        warnings += [record.collations?.warning(forLibrary: systemLibraryVersion())].compactMap(\.self)
         return warnings
     }
 }
@@ -226,7 +235,7 @@ extension RecoveryPlan {
     var segmentCount: UInt64 { segments.reduce(0) { $0 + $1.count } }
 
     /// Whether it leads to another moment than was asked for.
-    fileprivate var isNearest: Bool {
+    var isNearest: Bool {
         reasons.contains { if case .nearest = $0 { true } else { false } }
     }
 }

@@ -7,6 +7,8 @@ import BackupModel
 struct PhysicalRestoreScript {
     let systemIdentifier: String
     let major: Int
+    /// Whether a standby was backed up.
+    let isOfStandby: Bool
     let record: PhysicalRecord
     let artefacts: [Artefact]
 
@@ -248,7 +250,7 @@ extension PhysicalRestoreScript {
             for file in pg_hba.conf pg_ident.conf; do
                 without "$file" "(include|include_dir|include_if_exists)[[:space:]]"
             done
-            if [[ $upto == immediate ]]; then target="recovery_target = 'immediate'"; else target=; fi
+            if [[ $upto == immediate ]]; then target="\#(target)"; else target=; fi
             cat >>"$data/postgresql.auto.conf" <<END
 
             # Of the restore: all WAL that recovery needs is in pg_wal.
@@ -268,6 +270,10 @@ extension PhysicalRestoreScript {
     private static let standardNames = [
         "config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf",
     ]
+
+    /// Behind a backup of an idle standby no record may be stored that would show a server that it is consistent: it
+    /// recovers all that there is of the last segment.
+    private var target: String { isOfStandby ? "" : "recovery_target = 'immediate'" }
 
     /// As the restore of this program has them for a server that does not become the primary.
     private var restraints: [String] {

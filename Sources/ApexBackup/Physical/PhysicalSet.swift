@@ -64,8 +64,9 @@ struct PhysicalSet {
             tablespaces: start.tablespaces.compactMap { tablespace in
                 tablespace.oid.map { PhysicalRecord.Tablespace(oid: $0, location: tablespace.location ?? "") }
             }, configuration: configuration, configurationMissing: source.configurationMissing,
-            damage: end.damage.map { [$0.message] + end.notices.prefix(50).map(\.message) }, superuser: source.superuser
-        )
+            damage: end.damage.map { [$0.message] + end.notices.prefix(50).map(\.message) },
+            superuser: source.superuser,
+            collations: source.collations)
         let guide = PhysicalRestoreGuide(
             id: run, cluster: repository.layout.cluster, systemIdentifier: source.facts.systemIdentifier,
             server: source.facts, record: record, contentBytes: tables.contentBytes, artefacts: artefacts)

@@ -11,6 +11,8 @@ struct PhysicalSource: Sendable {
     let databases: Int
     /// A role that may do everything: whoever starts a restored copy connects as it.
     let superuser: String?
+    /// What its text indexes were built with.
+    let collations: CollationRecord
     let warnings: [String]
     /// The configuration files that are not below the data directory, and could be read.
     let configuration: [ConfigurationFile]
@@ -26,13 +28,17 @@ struct PhysicalSource: Sendable {
     }
 
     /// Connects, and refuses what cannot work before anything is written.
-    static func open(_ connection: ConnectionSettings, into repository: Repository) async throws -> PhysicalSource {
+    static func open(
+        _ connection: ConnectionSettings, into repository: Repository,
+        wal: BackupPolicy.PhysicalSettings.WALCapture
+    ) async throws -> PhysicalSource {
         try await PostgresSession.with(
             connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout
         ) { session in
             let facts = try await session.serverFacts()
             try repository.requireIncarnation(facts.systemIdentifier)
             guard facts.major >= 15 else { throw tooOld(facts) }
+            if wal == .archive, facts.inRecovery { throw isStandby(connection) }
             let row = try await session.query(factsQuery)
             func value(_ column: String) throws -> String {
                 guard let value = row.value(0, column) else { throw unexpectedAnswer(column) }
@@ -45,7 +51,10 @@ struct PhysicalSource: Sendable {
             try requireRights(may: try value("may_replicate") == "t", role: role)
             try requireSettings(
                 level: try value("wal_level"), senders: Int(try value("max_wal_senders")) ?? 0,
-                used: Int(try value("senders_used")) ?? 0)
+                used: Int(try value("senders_used")) ?? 0, needed: wal == .stream ? 2 : 1)
+            if wal == .archive, try value("archive_mode") == "off", try value("senders_used") == "0" {
+                throw notArchived(connection)
+            }
             let (files, missing) = try await configuration(in: session)
             var warnings: [String] = []
             if missing {
@@ -55,10 +64,11 @@ struct PhysicalSource: Sendable {
             if !facts.dataChecksums {
                 warnings.append("the cluster has no data checksums: damaged pages cannot be found while they are read")
             }
+            let collations = try await CollationInquiry(server: connection).record(in: session)
             return PhysicalSource(
                 connection: connection, facts: facts, segmentSize: segmentSize, role: role,
-                databases: Int(try value("databases")) ?? 0, superuser: row.value(0, "superuser"), warnings: warnings,
-                configuration: files,
+                databases: Int(try value("databases")) ?? 0, superuser: row.value(0, "superuser"),
+                collations: collations, warnings: warnings + collations.sourceWarnings, configuration: files,
                 configurationMissing: missing)
         }
     }
@@ -78,7 +88,26 @@ struct PhysicalSource: Sendable {
             remedy: "ALTER ROLE \(role) REPLICATION; GRANT pg_monitor TO \(role);", unchanged: "No backup was taken.")
     }
 
-    private static func requireSettings(level: String, senders: Int, used: Int) throws(BackupError) {
+    /// A standby's last segment is archived when its primary has filled it: perhaps never.
+    private static func isStandby(_ connection: ConnectionSettings) -> BackupError {
+        BackupError(
+            .serverUnsupported,
+            "The server \(connection.redacted) is a standby, whose WAL is not taken from the archive.",
+            reason: "the segment in which the backup ends is archived only when the primary has filled it",
+            remedy: "Write backup.physical.wal: stream, or take the backup from the primary.",
+            unchanged: "No backup was taken.")
+    }
+
+    private static func notArchived(_ connection: ConnectionSettings) -> BackupError {
+        BackupError(
+            .serverUnsupported,
+            "Nothing archives the WAL of the server \(connection.redacted), which the backup needs.",
+            reason: "archive_mode is off, and nobody receives its WAL ('apex-backup wal receive')",
+            remedy: "Write backup.physical.wal: stream, or archive the WAL first ('apex-backup doctor').",
+            unchanged: "No backup was taken.")
+    }
+
+    private static func requireSettings(level: String, senders: Int, used: Int, needed: Int) throws(BackupError) {
         guard level != "minimal" else {
             throw BackupError(
                 .serverUnsupported, "The server writes too little WAL for a base backup.",
@@ -86,9 +115,12 @@ struct PhysicalSource: Sendable {
                 remedy: "ALTER SYSTEM SET wal_level = 'replica', and restart the server.",
                 unchanged: "No backup was taken.")
         }
-        guard senders - used >= 2 else {
+        guard senders - used >= needed else {
             throw BackupError(
-                .serverRefused, "The server has not two free WAL senders, one for the files and one for the WAL.",
+                .serverRefused,
+                needed == 1
+                    ? "The server has no free WAL sender for the files."
+                    : "The server has not two free WAL senders, one for the files and one for the WAL.",
                 reason: "max_wal_senders is \(senders), and \(used) are in use",
                 remedy: "ALTER SYSTEM SET max_wal_senders = \(used + 4), and restart the server.",
                 unchanged: "No backup was taken.")
@@ -99,6 +131,7 @@ struct PhysicalSource: Sendable {
     private static let factsQuery = """
         SELECT (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size') AS segment_bytes,
             pg_catalog.current_setting('wal_level') AS wal_level,
+            pg_catalog.current_setting('archive_mode') AS archive_mode,
             pg_catalog.current_setting('max_wal_senders') AS max_wal_senders,
             (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders_used,
             (SELECT count(*) FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate) AS databases,

@@ -23,6 +23,8 @@ package struct RecoveryOutcome: Sendable, Hashable, Codable {
     package var promoteSeconds: Double?
     /// What the server answered when it was asked for what keeps it from touching anything else.
     package var isolation: [String]
+    /// How its collations compare with the source's; `nil` if that was not asked.
+    package var collations: CollationReport?
 }
 
 /// The server that a restore has started, and how it recovered.
@@ -60,24 +62,30 @@ struct RecoveryWatch: Sendable {
     let plan: RecoveryPlan
     let environment: BackupEnvironment
 
-    /// What was replayed, and when.
+    /// What was replayed, and how long that took.
     struct Replay: Sendable {
         var state: RecoveryState
         var isolation: [String]
+        /// From when the server was waited for to the end of the replay.
         var duration: Duration
+        /// From there until a server that has no target had promoted itself; zero for one that waits.
+        var promotion: Duration
     }
 
     /// Waits until nothing more is replayed, and proves that this was the end that was planned.
     ///
     /// The server waits then, if its recovery has a target.
     func replay() async throws -> Replay {
-        let start = environment.clocks.monotonic()
-        let session = try await firstSession()
+        let clocks = environment.clocks
+        let start = clocks.monotonic()
+        let (session, seen) = try await awaitSession(watchesLog: promotesItself)
         return try await closing(session) {
+            var redoEnd = seen
             let isolation = try overlay.proof(from: try await session.answers(to: overlay))
             var state = try await self.state(in: session)
             while !state.hasEnded {
                 tell(state)
+                if redoEnd == nil, promotesItself, await hasLoggedEndOfRedo() { redoEnd = clocks.monotonic() }
                 try await environment.clocks.sleep(.milliseconds(50))
                 do {
                     state = try await self.state(in: session)
@@ -87,10 +95,19 @@ struct RecoveryWatch: Sendable {
                 }
             }
             tell(state)
+            let end = clocks.monotonic()
             try plan.requireEnd(state.replayed)
-            return Replay(state: state, isolation: isolation, duration: environment.clocks.monotonic() - start)
+            let replayEnd = redoEnd ?? end
+            return Replay(
+                state: state, isolation: isolation, duration: replayEnd - start, promotion: end - replayEnd)
         }
     }
+
+    /// Whether the server promotes itself as soon as it has replayed everything; another waits at its target.
+    private var promotesItself: Bool { plan.target == .latest }
+
+    /// Whether the server, which logs in English, has said that it replays no more; what it does then may take long.
+    private func hasLoggedEndOfRedo() async -> Bool { await server.logEnd().contains("redo done at") }
 
     /// Promotes the server if it waits at its target, and returns once it takes a write.
     func promote() async throws -> Duration {
@@ -126,8 +143,15 @@ struct RecoveryWatch: Sendable {
 
     /// A session as soon as the server takes one.
     private func firstSession() async throws -> PostgresSession {
+        try await awaitSession(watchesLog: false).session
+    }
+
+    /// A session as soon as the server takes one, and when its replay was seen to have ended, if it was.
+    private func awaitSession(watchesLog: Bool) async throws -> (session: PostgresSession, redoEnd: Duration?) {
+        var redoEnd: Duration?
         while true {
-            if let session = try await server.connect() { return session }
+            if watchesLog, redoEnd == nil, await hasLoggedEndOfRedo() { redoEnd = environment.clocks.monotonic() }
+            if let session = try await server.connect() { return (session, redoEnd) }
             try await environment.clocks.sleep(.milliseconds(20))
         }
     }

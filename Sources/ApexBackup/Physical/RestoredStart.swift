@@ -36,25 +36,27 @@ package struct RestoredStart: Sendable {
         return start
     }
 
-    /// Restores, starts the server, proves its recovery, and records that the backup was restored.
+    /// Restores, starts the server, proves its recovery, and records that the backup was restored: one recorded run.
     package func restore() async throws -> StartedServer {
         let clocks = environment.clocks
         let began = clocks.monotonic()
-        let restored = try await restore.run(prepared)
-        do {
-            let (server, outcome) = try await run()
-            record(seconds: (clocks.monotonic() - began).seconds)
-            return StartedServer(server, outcome, after: restored)
-        } catch {
-            throw RunLog.describe(error).leaving(
-                "The files in '\(request.directory)' are complete; the server that was started on them was stopped.")
+        return try await restore.recorded { id in
+            let restored = try await restore.carryOut(prepared, for: id)
+            do {
+                let (server, outcome) = try await run(comparesCollations: true)
+                record(seconds: (clocks.monotonic() - began).seconds, by: id)
+                return StartedServer(server, outcome, after: restored)
+            } catch {
+                throw RunLog.describe(error).leaving(
+                    "The files in '\(request.directory)' are complete; the server that was started on them was stopped."
+                )
+            }
         }
     }
 
     /// Puts it on record that the backup was restored and recovered.
-    func record(seconds: Double) {
-        let fact = BackupFact(
-            kind: .restored, at: environment.clocks.wall(), run: environment.makeRunID(), seconds: seconds)
+    func record(seconds: Double, by run: RunID) {
+        let fact = BackupFact(kind: .restored, at: environment.clocks.wall(), run: run, seconds: seconds)
         do {
             try restore.repository.record(fact, of: prepared.manifest.id)
         } catch {
@@ -78,7 +80,7 @@ package struct RestoredStart: Sendable {
     /// Starts the server, waits until it has recovered as planned, and does with it what was asked for.
     ///
     /// Whatever fails, the server is stopped.
-    func run() async throws -> (server: CloneServer, outcome: RecoveryOutcome) {
+    func run(comparesCollations: Bool = false) async throws -> (server: CloneServer, outcome: RecoveryOutcome) {
         let (server, overlay) = try await launch()
         do {
             let watch = RecoveryWatch(
@@ -89,10 +91,11 @@ package struct RestoredStart: Sendable {
                 lastTransactionAt: replay.state.lastTransaction, timeline: prepared.recovery.timeline,
                 replaySeconds: replay.duration.seconds, isolation: replay.isolation)
             if request.action == .promote || !replay.state.isInRecovery {
-                outcome.promoteSeconds = try await watch.promote().seconds
+                outcome.promoteSeconds = (replay.promotion + (try await watch.promote())).seconds
                 outcome.state = .promoted
             }
             outcome.timeline = try await watch.timeline(isPromoted: outcome.state == .promoted)
+            if comparesCollations { outcome.collations = try await collations(of: server) }
             if request.action == .shutdown, outcome.state == .paused {
                 try await server.stop()
                 outcome.state = .shutDown
@@ -102,6 +105,12 @@ package struct RestoredStart: Sendable {
             await server.kill()
             throw explained(error)
         }
+    }
+
+    /// How the collations of a server that takes connections compare with those that its indexes were built with.
+    func collations(of server: CloneServer) async throws -> CollationReport {
+        try await CollationInquiry(server: try await server.reachable()).report(
+            comparedWith: prepared.record.collations)
     }
 
     /// `error`, or what is wrong with the WAL that recovery needs, which the server's words may not tell.

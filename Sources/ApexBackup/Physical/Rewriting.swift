@@ -17,16 +17,19 @@ package struct RewriteForecast: Sendable, Codable, Hashable {
 struct Rewriting: Sendable {
     let existing: ExistingCluster
     let forecast: RewriteForecast
+    /// What its `pg_wal` has and the archive does not; of a `pg_wal` that is a link, nothing is touched.
+    let unarchived: UnarchivedWAL
     private let paths: BackupPaths
     private let tablespaces: [UInt32: String]
 
     /// Looks through what is there; nothing is changed.
     init(
-        _ existing: ExistingCluster, of manifest: BackupManifest, in repository: Repository,
+        _ existing: ExistingCluster, of manifest: BackupManifest, archive: WALArchive, segmentSize: WALSegmentSize,
         tablespaces: [UInt32: String]
     ) throws(BackupError) {
         self.existing = existing
         self.tablespaces = tablespaces
+        let repository = archive.repository
         let paths = try BackupPaths(of: manifest, in: repository)
         self.paths = paths
         var forecast = RewriteForecast(compared: 0, missing: 0, removed: 0, existingBytes: 0)
@@ -52,14 +55,19 @@ struct Rewriting: Sendable {
             }
             try count(directory, oid)
         }
+        do {
+            unarchived = try UnarchivedWAL(in: existing.directory, segmentSize: segmentSize, archive: archive)
+        } catch { throw error.leaving(ExistingCluster.untouched) }
+        forecast.removed = max(0, forecast.removed - unarchived.names.count)
         forecast.missing = max(0, paths.fileCount - forecast.compared)
         self.forecast = forecast
     }
 
-    /// Takes the control file away, then what the backup does not have; returns the tree that is to be written.
+    /// Takes the control file away, keeps the WAL that the archive lacks, and takes away what the backup does not have;
+    /// returns the tree that is to be written.
     ///
     /// Nothing goes before all places are there and can be written to.
-    func begin() async throws -> RestoredTree {
+    func begin(_ run: RunID) async throws -> (tree: RestoredTree, kept: KeptWAL?) {
         let main = existing.directory
         let directories: [UInt32: DataDirectory]
         do {
@@ -72,9 +80,10 @@ struct Rewriting: Sendable {
             known.unchanged = ExistingCluster.untouched
             throw known
         }
+        let kept = try unarchived.keep(in: main, for: run)
         try sweep(main, nil)
         for (oid, directory) in directories { try sweep(directory, oid) }
-        return try RestoredTree(rewriting: main, tablespaces: directories)
+        return (try RestoredTree(rewriting: main, tablespaces: directories), kept)
     }
 
     private func openTablespaces() throws(BackupError) -> [UInt32: DataDirectory] {
@@ -131,6 +140,7 @@ private struct BackupPaths: Sendable {
         guard let inner = found.path,
             let path = tablespace.map({ RestoredTree.link(to: $0).appending(inner) }) ?? inner
         else { return .goes }
+        if tablespace == nil, path == UnarchivedWAL.folder { return .stays }
         let mark = Mark(path)
         let (isFile, isDirectory) = (files.contains(mark), directories.contains(mark))
         switch found.kind {

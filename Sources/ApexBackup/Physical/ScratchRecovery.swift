@@ -1,16 +1,16 @@
 import BackupModel
-package import PostgresAccess
+import PostgresAccess
 
 /// A recovery into a directory of its own, with a server that is reached by a socket there and nowhere else, and of which
 /// nothing stays.
-package struct ScratchRecovery: Sendable {
+struct ScratchRecovery: Sendable {
     let directory: ScratchDirectory
     let restore: PhysicalRestore
 
     /// Makes the directory `path`, which must not exist yet.
     ///
     /// The data and the tablespaces of `request` go there, whatever it says of them.
-    package static func make(
+    static func make(
         _ path: String, _ request: PhysicalRestore.Request, repository: Repository
     ) async throws -> ScratchRecovery {
         let directory = try await ScratchDirectory.make(path)
@@ -18,28 +18,51 @@ package struct ScratchRecovery: Sendable {
             directory: directory, restore: PhysicalRestore(repository: repository, request: request.moved(into: path)))
     }
 
-    /// Restores and recovers to the end that `request` names, runs `body` with the server, which was promoted, and ends
-    /// and removes everything, whatever happens.
+    /// A recovery in a directory of its own that was planned.
+    struct Plan: Sendable {
+        /// The directory.
+        let path: String
+        let restore: PhysicalRestore
+        let prepared: PhysicalRestore.Prepared
+        let tools: ClientTools
+        /// What is done otherwise than was asked.
+        let remark: String?
+    }
+
+    /// Plans a recovery to the end that `request` names, in a directory called after `id`; nothing is made.
     ///
-    /// The directory is below `TMPDIR`; the next drill removes what a process that was killed has left of it.
-    package static func with<Value: Sendable>(
-        _ request: PhysicalRestore.Request, settings: EffectivePolicy, repository: Repository,
-        _ body: (CloneServer, RecoveryOutcome) async throws -> Value
+    /// The next drill, or restore of tables, removes what a process that was killed has left of it.
+    static func plan(
+        _ request: PhysicalRestore.Request, as id: RunID, settings: EffectivePolicy, repository: Repository
+    ) async throws -> Plan {
+        let path = "\(DrillLeftovers.usualParent(repository.environment))/\(DrillLeftovers.name(of: id))"
+        let asked = PhysicalRestore(repository: repository, request: request.moved(into: path))
+        let (restore, prepared, remark) = try await asked.readable(try asked.prepare())
+        return Plan(
+            path: path, restore: restore, prepared: prepared, tools: try await restore.tools(for: prepared, settings),
+            remark: remark)
+    }
+
+    /// Restores and recovers as planned, as part of the recorded run `run`, runs `body` with the server, which was
+    /// promoted, and ends and removes everything, whatever happens.
+    static func with<Value: Sendable>(
+        _ plan: Plan, as run: RunID, _ phases: inout PhaseLog,
+        _ body: (CloneServer, RecoveryOutcome, inout PhaseLog) async throws -> Value
     ) async throws -> Value {
-        let environment = repository.environment
-        let parent = environment.variables["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 } ?? "/tmp"
-        let path = "\(parent)/\(DrillLeftovers.prefix)\(environment.makeRunID().text.lowercased())"
-        let planned = PhysicalRestore(repository: repository, request: request.moved(into: path))
-        let prepared = try planned.prepare()
-        let tools = try await planned.tools(for: prepared, settings)
-        let recovery = try await make(path, request, repository: repository)
+        let restore = plan.restore
+        let clocks = restore.repository.environment.clocks
+        let recovery = try await make(plan.path, restore.request, repository: restore.repository)
         var running: CloneServer?
         let result: Result<Value, any Error>
         do {
-            try await recovery.restore.run(prepared)
-            let (server, outcome) = try await recovery.start(prepared, tools: tools).run()
+            let began = clocks.monotonic()
+            _ = try await phases.measure("restore") { try await restore.carryOut(plan.prepared, for: run) }
+            // Nothing of the server outlives it.
+            let start = recovery.start(plan.prepared, tools: plan.tools, settings: ["fsync": "off"])
+            let (server, outcome) = try await phases.measure("recover") { try await start.run() }
             running = server
-            result = .success(try await body(server, outcome))
+            start.record(seconds: (clocks.monotonic() - began).seconds, by: run)
+            result = .success(try await body(server, outcome, &phases))
         } catch {
             result = .failure(error)
         }
@@ -61,6 +84,29 @@ package struct ScratchRecovery: Sendable {
     func remove(_ server: CloneServer?) async throws {
         await server?.kill()
         try await directory.remove()
+    }
+}
+
+extension PhysicalRestore {
+    /// The restore as the server's user can carry it out: with the WAL beside the data, and a remark that says so, if
+    /// that user cannot read the archive.
+    func readable(
+        _ prepared: Prepared
+    ) async throws -> (restore: PhysicalRestore, prepared: Prepared, remark: String?) {
+        do {
+            try await request.archive?.requireAccess(
+                to: prepared.manifest.systemIdentifier, as: ScratchDirectory.user,
+                probe: "apex-backup-\(prepared.plan.backup)")
+            return (self, prepared, nil)
+        } catch let error as BackupError where error.code == .permissionDenied {
+            var staged = request
+            staged.archive = nil
+            let restore = PhysicalRestore(repository: repository, request: staged)
+            return (
+                restore, try restore.prepare(),
+                "The server's user cannot read the archive, so that the WAL was put beside the data: \(error.reason ?? "")"
+            )
+        }
     }
 }
 

@@ -122,7 +122,7 @@ package enum BackupPolicyFile {
     }
 
     private static func physical(_ value: YAMLValue) throws(BackupError) -> BackupPolicy.PhysicalSettings {
-        let mapping = try value.mapping(YAMLKeys(["compression", "checkpoint", "max_rate", "wal"]))
+        let mapping = try value.mapping(YAMLKeys(["compression", "checkpoint", "max_rate", "wal", "wal_timeout"]))
         var physical = BackupPolicy.PhysicalSettings()
         if let compression = mapping["compression"] { physical.compression = try self.compression(compression) }
         if let checkpoint = mapping["checkpoint"] {
@@ -133,12 +133,8 @@ package enum BackupPolicyFile {
         }
         if let wal = mapping["wal"] {
             physical.wal = try wal.choice(BackupPolicy.PhysicalSettings.WALCapture.self)
-            guard physical.wal == .stream else {
-                throw wal.unsupported(
-                    "a base backup whose WAL comes from the archive ('\(wal.path)')",
-                    remedy: "Write stream, or leave it out: its WAL is then streamed beside it.")
-            }
         }
+        if let timeout = mapping["wal_timeout"] { physical.walTimeout = try timeout.duration() }
         return physical
     }
 

@@ -112,26 +112,37 @@ package enum DrillPolicyFile {
             }
         }
         if let target = mapping["target"] { try read(target, into: &source) }
-        guard let select = mapping["select"] else { return source }
-        let keys = YAMLKeys(
-            ["method", "id"],
-            later: [
-                "within": "Leave it out.", "seed": "Leave it out.", "exclude_drilled": "Leave it out.",
-                "store": "Leave it out; there is one repository.",
-            ])
-        source.selection = try selection(select.mapping(keys))
+        if let select = mapping["select"] {
+            let keys = YAMLKeys(
+                ["method", "id"],
+                later: [
+                    "within": "Leave it out.", "seed": "Leave it out.", "exclude_drilled": "Leave it out.",
+                    "store": "Leave it out; there is one repository.",
+                ])
+            source.selection = try selection(select.mapping(keys))
+        }
+        if let target = mapping["target"] { try requireBackup(for: target, of: source) }
         return source
     }
 
+    /// Transactions do not end in the order of their numbers, which are used again.
+    private static func requireBackup(for target: YAMLValue, of source: DrillPolicy.Source) throws(BackupError) {
+        guard case .moment(.transaction) = source.target else { return }
+        if case .id = source.selection { return }
+        throw target.error(
+            "'\(target.path).xid' needs the backup to begin with",
+            remedy: "Add select: {method: id, id: …}, with a backup that ended before the transaction did.")
+    }
+
     /// Reads what a physical backup is recovered to: one of `{latest: true}`, `{immediate: true}`, `{time: …}`, `{lsn: …}`,
-    /// `{name: …}` and `{random_within: 7d}`, the last perhaps with `seed`.
+    /// `{name: …}`, `{xid: …}` and `{random_within: 7d}`, the last perhaps with `seed`.
     private static func read(_ value: YAMLValue, into source: inout DrillPolicy.Source) throws(BackupError) {
         guard source.kind == .physical else {
             throw value.error(
                 "'\(value.path)' is given, but a logical backup has one recovery point",
                 remedy: "Leave it out, or write kind: physical.")
         }
-        let known = ["latest", "immediate", "time", "lsn", "name", "random_within"]
+        let known = ["latest", "immediate", "time", "lsn", "name", "xid", "random_within"]
         let mapping = try value.mapping(
             YAMLKeys(
                 known + ["seed"],
@@ -154,6 +165,7 @@ package enum DrillPolicyFile {
         case "random_within":
             source.target = .random(within: try wanted.scalar().text == "window" ? nil : try wanted.duration())
         case "name": source.target = .moment(.restorePoint(try wanted.string()))
+        case "xid": source.target = .moment(.transaction(UInt64(try wanted.integer(in: 1...Int.max))))
         default: source.target = .moment(try moment(wanted, isTime: key == "time"))
         }
     }

@@ -35,6 +35,8 @@ package struct RepositoryPrune: Sendable {
         package var oldRuns: [RunID]
         /// The WAL that goes when the backups are gone.
         package var wal: [WALPrune.Plan]
+        /// What writers of WAL that died have left.
+        package var abandoned: [UnfinishedWrite]
     }
 
     /// What was removed.
@@ -44,6 +46,8 @@ package struct RepositoryPrune: Sendable {
         package var stillRunning: [RunID] = []
         /// Files of WAL.
         package var walFiles = 0
+        /// Files of WAL that their writers had not finished when they died.
+        package var unfinishedFiles = 0
         package var bytes: Int64 = 0
     }
 
@@ -74,7 +78,7 @@ package struct RepositoryPrune: Sendable {
             retention: retention,
             unfinished: entries.filter { $0.isTombstoned && !$0.isUnreadable }.map(\.id),
             leftovers: try leftovers(among: entries, now: now),
-            oldRuns: oldRuns(among: runs, now: now), wal: wal)
+            oldRuns: oldRuns(among: runs, now: now), wal: wal, abandoned: try abandonedWrites(at: now))
     }
 
     /// Plans and carries the plan out as a recorded run; a refusal is recorded too.
@@ -122,6 +126,8 @@ package struct RepositoryPrune: Sendable {
             }
         }
         try applyWAL(to: &result)
+        result.bytes += try remove(plan.abandoned)
+        result.unfinishedFiles = plan.abandoned.count
         WALIndexing(repository: repository).runAfterwards()
         try tidyUp()
         for id in plan.oldRuns { try removeRecord(id) }

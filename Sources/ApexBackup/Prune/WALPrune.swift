@@ -130,7 +130,7 @@ package struct WALPrune: Sendable {
 
 extension WALRetention.Backup {
     /// Returns `nil` for an entry that is no physical backup.
-    fileprivate init?(_ entry: CatalogueEntry) {
+    init?(_ entry: CatalogueEntry) {
         guard let manifest = entry.manifest, let record = manifest.physical else { return nil }
         self.init(
             id: entry.id, start: record.start, stop: record.stop, timeline: record.timeline,

@@ -65,7 +65,8 @@ package struct LogicalRestore: Sendable {
         guard let manifest = entry.manifest, manifest.kind == .logical else {
             throw BackupError(
                 .usage, "Backup \(entry.id) holds a data directory; a connection URL takes dumps.",
-                remedy: "Name a directory with --to, or a logical backup.", unchanged: "Nothing was changed.")
+                remedy: "Name a directory with --to, or tables with --table, or a logical backup.",
+                unchanged: "Nothing was changed.")
         }
         let catalogue = Catalogue(repository)
         let (databases, artefacts) = try catalogue.databases(of: manifest)
@@ -177,7 +178,7 @@ package struct LogicalRestore: Sendable {
     }
 
     /// What was asked and cannot be had, before anything was done; anything else is a failure, and thrown.
-    private static func refusal(_ error: any Error) throws -> Result<RestoreResult, BackupError> {
+    static func refusal<Value>(_ error: any Error) throws -> Result<Value, BackupError> {
         let known = RunLog.describe(error)
         switch known.code {
         case .usage, .settings, .backupMissing, .momentUnreachable, .targetNotEmpty, .targetUnsuitable, .toolMissing,

@@ -30,6 +30,8 @@ package struct RestoreRequest: Sendable {
     package var bin: String?
     /// Where a dump may be spooled for a parallel restore.
     package var spoolDirectory = "/tmp"
+    /// What is to be said in the plan of why dumps are taken.
+    package var remark: String?
 
     package init() {}
 }

@@ -239,7 +239,7 @@ struct RestorePlanning {
     }
 
     private func warnings(_ entries: [RestorePlan.Database]) throws(BackupError) -> [String] {
-        var warnings: [String] = []
+        var warnings = [request.remark].compactMap(\.self)
         if request.backup == "latest", let wider = try Catalogue(repository).wider(than: manifest) {
             warnings.append(
                 "backup \(wider.id), which is older, was taken of more than this one: name it to restore what this one "

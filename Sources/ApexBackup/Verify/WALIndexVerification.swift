@@ -93,15 +93,23 @@ package struct WALIndexVerification: Sendable {
     ) throws(BackupError) {
         for name in log.segments(rollUps.size)?.names.map(\.self) ?? [] {
             guard let object = stored.segments[name.number], let indexed = rollUp.segment(name),
-                object.size != indexed.storedBytes
+                object.size != indexed.storedBytes, try !rollUps.archive.holds(object, indexed)
             else { continue }
             throw BackupError(
                 .objectDamaged,
                 "WAL segment \(name) has \(object.size) bytes in the repository instead of \(indexed.storedBytes).",
+                reason: "it has not the content that its roll-up tells of",
                 remedy: "Put it back from a copy of the repository.")
         }
         guard level == .deep else { return }
-        let segments = try rollUps.archive.indexed(stored, of: log, rollUps.size)
+        var segments = try rollUps.archive.indexed(stored, of: log, rollUps.size)
+        // How well it is compressed says nothing.
+        for index in segments.indices {
+            guard let name = WALSegmentName(parsing: segments[index].name, segmentSize: rollUps.size),
+                let indexed = rollUp.segment(name)
+            else { continue }
+            segments[index].storedBytes = indexed.storedBytes
+        }
         guard WALLogRollUp(log, rollUps.size, segments) != rollUp else { return }
         throw Self.differs(rollUps.archive.layout.rollUp(of: log), "it does not say what the segments say")
     }

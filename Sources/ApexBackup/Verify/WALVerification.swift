@@ -9,6 +9,7 @@ package struct WALVerification: Sendable {
         package var systemIdentifier: String
         package var level: BackupVerification.Level
         package var problems: [BackupError]
+        package var holes: [Hole]
         package var objects: Int
         package var bytes: Int64
         package var seconds: Double
@@ -17,10 +18,15 @@ package struct WALVerification: Sendable {
 
     let repository: Repository
     let level: BackupVerification.Level
+    /// For how long every moment is to stay restorable: holes before that cost nothing that is promised.
+    let window: Duration
 
-    package init(repository: Repository, level: BackupVerification.Level) {
+    package init(
+        repository: Repository, level: BackupVerification.Level, window: Duration = BackupPolicy.standardWindow
+    ) {
         self.repository = repository
         self.level = level
+        self.window = window
     }
 
     /// Verifies the WAL of every incarnation that has some, as a recorded run.
@@ -32,10 +38,11 @@ package struct WALVerification: Sendable {
         return try await RunLog(repository: repository).recorded(
             .verify, settings: "wal \(level.rawValue)", duty: .bestEffort, judge: Self.end
         ) { _ in
+            let entries = try Catalogue(repository).entries()
             var reports: [Report] = []
             for system in systems {
                 try Task.checkCancellation()
-                reports.append(try verify(system))
+                reports.append(try verify(system, entries))
             }
             return reports
         }
@@ -46,14 +53,17 @@ package struct WALVerification: Sendable {
         return (.failed, problem)
     }
 
-    private func verify(_ systemIdentifier: String) throws(BackupError) -> Report {
+    private func verify(_ systemIdentifier: String, _ entries: [CatalogueEntry]) throws(BackupError) -> Report {
         let clocks = repository.environment.clocks
         let start = clocks.monotonic()
         let archive = try WALArchive(repository, systemIdentifier: systemIdentifier)
         var report = Report(
-            systemIdentifier: systemIdentifier, level: level, problems: [], objects: 0, bytes: 0, seconds: 0)
+            systemIdentifier: systemIdentifier, level: level, problems: [], holes: [], objects: 0, bytes: 0, seconds: 0)
+        // Without a physical backup nothing is reached from anywhere.
+        var names = entries.walSegmentSize(of: systemIdentifier).map(StoredNames.init)
         try archive.forEachStored { object throws(BackupError) in
             try Task.checkNotCancelled()
+            names?.add(object.key, archive.layout)
             repository.environment.events(
                 .progress(subject: String(object.key.lastComponent), bytes: report.bytes, of: nil))
             do throws(BackupError) {
@@ -66,6 +76,16 @@ package struct WALVerification: Sendable {
             }
             report.objects += 1
             report.bytes += object.size
+        }
+        if let names {
+            do throws(BackupError) {
+                report.holes = try holes(in: archive, names, of: entries)
+                report.problems += report.holes.compactMap(Self.problem)
+            } catch {
+                // A history that is damaged was told of.
+                guard BackupVerification.isProblem(error.code) else { throw error }
+                if !report.problems.contains(where: { $0.message == error.message }) { report.problems.append(error) }
+            }
         }
         report.seconds = (clocks.monotonic() - start).seconds
         return report

@@ -18,8 +18,8 @@ struct ArchiveIndex: RecoveryIndex {
 
     /// What was read already: a plan asks for the same more than once.
     private final class Known: Sendable {
-        let summaries = Mutex<[WALSegmentName: WALSegmentSummary]>([:])
-        let overviews = Mutex<[WALSegmentRange: WALOverview]>([:])
+        let summaries = Mutex(RecentValues<WALSegmentName, WALSegmentSummary>(limit: 512))
+        let overviews = Mutex(RecentValues<WALSegmentRange, WALOverview>(limit: 8192))
     }
 
     func overview(of segments: WALSegmentRange) throws(BackupError) -> WALOverview {
@@ -40,6 +40,12 @@ struct ArchiveIndex: RecoveryIndex {
             return nil
         }
         return summary
+    }
+
+    /// Whether a roll-up says that no transaction ends in these segments, all of which can be read.
+    func isWithoutTransactions(_ segments: WALSegmentRange) throws(BackupError) -> Bool {
+        guard let overview = try exact(segments)?.overview else { return false }
+        return overview.lastTransactionEnd == nil && overview.firstUnreadable == nil
     }
 
     func summary(of segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary {
@@ -167,14 +173,12 @@ private final class TransactionSearch: ByteSink {
 
 extension WALSegmentRange {
     /// The names, one by one.
-    var names: some Sequence<WALSegmentName> {
+    var names: some BidirectionalCollection<WALSegmentName> {
         numbers.lazy.compactMap { WALSegmentName(timeline: timeline, number: $0, segmentSize: size) }
     }
-}
 
-extension WALSegmentRange {
     /// The same segments, cut where a log folder ends.
-    fileprivate var byLog: [WALSegmentRange] {
+    var byLog: [WALSegmentRange] {
         logs.compactMap { log in
             log.segments(size).map { folder in
                 WALSegmentRange(timeline: timeline, numbers: folder.numbers.clamped(to: numbers), size: size)

@@ -73,7 +73,9 @@ struct ArchiveSurvey {
         partials.formUnion(stored.partials.filter { stored.segments[$0.number] == nil })
     }
 
-    /// The segments that have another size than when the roll-up was made: they count as missing.
+    /// The segments that are others than when the roll-up was made: they count as missing.
+    ///
+    /// Only those of another size are looked at: one that was put back may be compressed otherwise.
     private func others(than stored: StoredLog, in log: WALLogName) throws(BackupError) -> Set<UInt64> {
         let bytes = stored.segments.values.reduce(0) { $0 + $1.size }
         guard let entry = try rollUps.entry(of: log), entry.summary.storedBytes != bytes,
@@ -85,9 +87,10 @@ struct ArchiveSurvey {
                 let name = WALSegmentName(timeline: log.timeline, number: number, segmentSize: listed.segmentSize),
                 let indexed = rollUp.segment(name), indexed.storedBytes != object.size
             else { continue }
+            if try rollUps.archive.holds(object, indexed) { continue }
             rollUps.archive.repository.environment.warn(
-                "WAL segment \(name) has \(object.size) bytes in the repository instead of \(indexed.storedBytes): it "
-                    + "counts as missing.")
+                "WAL segment \(name) has \(object.size) bytes in the repository instead of \(indexed.storedBytes), and "
+                    + "not the content that was stored: it counts as missing.")
             others.insert(number)
         }
         return others

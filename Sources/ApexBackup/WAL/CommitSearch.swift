@@ -11,8 +11,10 @@ struct CommitSearch {
     /// The last commit before the end, of a transaction with a number; `nil` if the WAL that is replayed has none.
     func before() throws(BackupError) -> CommitMark? {
         let end = plan.boundary.before
-        for range in plan.segments.reversed() {
-            for segment in Array(range.names).reversed() where segment.start < end {
+        for range in plan.segments.reversed().lazy.flatMap({ $0.byLog.reversed() }) {
+            // Years of a server at rest are a few reads.
+            if try index.isWithoutTransactions(range) { continue }
+            for segment in range.names.reversed() where segment.start < end {
                 guard try summary(of: segment).commits > 0 else { continue }
                 if let found = try commits(in: segment).last(where: { $0.lsn < end }) { return found }
             }
@@ -21,13 +23,37 @@ struct CommitSearch {
     }
 
     /// The first commit behind the end; `nil` if none is stored, or if everything that is stored is recovered.
+    ///
+    /// It is looked for on the timeline on which recovery ends, and where that has none, on those that go on from there.
     func behind() throws(BackupError) -> CommitMark? {
         if case .endOfWAL = plan.end { return nil }
         let end = plan.boundary.behind
-        guard var segment = plan.segment(at: end) else { return nil }
+        guard let last = plan.segment(at: end) else { return nil }
+        if let found = try firstCommit(from: end, in: last) { return found }
+        for history in try archive.histories().values.sorted(by: { $0.timeline < $1.timeline }) {
+            // What a server wrote after it had left the timeline earlier says nothing of what comes behind the end.
+            guard let left = history.ancestors.first(where: { $0.timeline == last.timeline }), left.end >= end else {
+                continue
+            }
+            // Its first segment begins with what its ancestor wrote in it.
+            let number = last.size.number(containing: max(left.end, end))
+            guard
+                let first = WALSegmentName(timeline: history.timeline, number: number, segmentSize: last.size),
+                let found = try firstCommit(from: end, in: first)
+            else { continue }
+            return found
+        }
+        return nil
+    }
+
+    /// The first commit at or behind `position`, in the segments that are stored from `first` on without a gap.
+    private func firstCommit(
+        from position: LogSequenceNumber, in first: WALSegmentName
+    ) throws(BackupError) -> CommitMark? {
+        var segment = first
         while try archive.isStored(segment) {
             if try summary(of: segment).commits > 0,
-                let found = try commits(in: segment).first(where: { $0.lsn >= end })
+                let found = try commits(in: segment).first(where: { $0.lsn >= position })
             {
                 return found
             }
@@ -37,10 +63,12 @@ struct CommitSearch {
         return nil
     }
 
-    /// When the last heartbeat was written, of those in the last segments before the end.
+    /// When the last heartbeat before the end was written, of those in the last segments.
     func lastHeartbeat() throws(BackupError) -> Timestamp? {
-        for segment in (plan.segments.last.map { Array($0.names) } ?? []).reversed().prefix(8) {
-            for heartbeat in try summary(of: segment).heartbeats.entries.reversed() {
+        guard let last = plan.segments.last else { return nil }
+        let end = plan.boundary.before
+        for segment in last.names.reversed().prefix(8) {
+            for heartbeat in try summary(of: segment).heartbeats.entries.reversed() where heartbeat.lsn < end {
                 if let time = Self.time(in: heartbeat.text) { return time }
             }
         }

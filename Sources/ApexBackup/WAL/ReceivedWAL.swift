@@ -38,12 +38,18 @@ final class ReceivedWAL: Sendable {
     private let archive: WALArchive
     private let timeline: UInt32
     private let size: WALSegmentSize
+    private let onLogEnd: @Sendable () -> Void
 
-    /// A stream that begins at `start`: at the beginning of a segment, or where its stored pieces end.
-    init(_ archive: WALArchive, timeline: UInt32, size: WALSegmentSize, from start: LogSequenceNumber) {
+    /// A stream that begins at `start`: at the beginning of a segment, or where its stored pieces end; `onLogEnd` is told
+    /// when the last segment of a log folder is stored.
+    init(
+        _ archive: WALArchive, timeline: UInt32, size: WALSegmentSize, from start: LogSequenceNumber,
+        onLogEnd: @escaping @Sendable () -> Void = {}
+    ) {
         self.archive = archive
         self.timeline = timeline
         self.size = size
+        self.onLogEnd = onLogEnd
         state = Mutex(State(stored: start))
     }
 
@@ -131,6 +137,7 @@ final class ReceivedWAL: Sendable {
         state.pending.removeAll(keepingCapacity: true)
         state.loose = []
         state.counts.segments += 1
+        if segment.next?.log != segment.log { onLogEnd() }
         try archive.removePieces(of: segment)
     }
 

@@ -1,22 +1,106 @@
 import BackupModel
 import BackupStorage
 
+/// Where a receiver of WAL goes on.
+struct WALReceptionPlace: Sendable, Hashable {
+    var start: WALReceptionStart
+    /// What a server must have written that is the one whose WAL is stored.
+    var reached: LogSequenceNumber
+    /// Up to where WAL is lost if the server does not have it from there on any more; `nil` where the slot keeps it.
+    var lostTo: LogSequenceNumber?
+    /// Whether newer WAL is stored already.
+    var isHole = false
+}
+
 /// What a receiver of WAL asks of the archive, and tells it.
 extension WALArchive {
-    /// Where a stream of WAL goes on for a slot that keeps it from `kept` on: where what is stored ends.
+    /// Where a stream of WAL goes on for a slot that keeps it from `kept` on: where what is stored ends, and is proved.
     ///
-    /// That may be before the slot's WAL begins: the server may have it all the same.
-    func receptionStart(
-        kept: LogSequenceNumber, history: TimelineHistory, size: WALSegmentSize
-    ) throws(BackupError) -> WALReceptionStart {
+    /// The slot keeps the whole segment up to whose middle it was told that everything is stored: of that one the server
+    /// has what turns out to be damaged. What is before it the server may have all the same, and it is asked for that: for
+    /// what is behind the end of what is stored, and, `lookingForHoles`, for the last hole in it, which a backup leaves
+    /// that stores its own WAL while nobody receives.
+    func receptionPlace(
+        kept: LogSequenceNumber, history: TimelineHistory, size: WALSegmentSize, lookingForHoles: Bool
+    ) throws(BackupError) -> WALReceptionPlace {
         let first = LogSequenceNumber(position: kept.position - size.offset(of: kept))
         let end = try newestEnd(along: history, size: size) ?? first
-        let start = try firstMissing(from: min(end, first), history, size)
+        var start = try firstMissing(from: min(end, first), history, size)
         // What is known to be lost is not asked for again.
-        guard start.position < first,
-            try gapRecords().contains(where: { $0.timeline == start.timeline && $0.from == start.position })
-        else { return start }
-        return try firstMissing(from: first, history, size)
+        if start.position < first, try isRecorded(start) { start = try firstMissing(from: first, history, size) }
+        if lookingForHoles, let hole = try readableHole(before: start.position, history, size) { return hole }
+        return WALReceptionPlace(
+            start: start, reached: start.position, lostTo: start.position < first ? first : nil)
+    }
+
+    /// The last hole before a position; none if what tells of it is damaged, which is no reason to receive nothing.
+    private func readableHole(
+        before position: LogSequenceNumber, _ history: TimelineHistory, _ size: WALSegmentSize
+    ) throws(BackupError) -> WALReceptionPlace? {
+        do throws(BackupError) {
+            return try hole(before: position, history, size)
+        } catch {
+            guard error.code.isDamage else { throw error }
+            repository.environment.warn("Whether there is a hole in the stored WAL is not known: \(error.message)")
+            return nil
+        }
+    }
+
+    /// The last hole before a position, unless it is known or meant to be.
+    private func hole(
+        before position: LogSequenceNumber, _ history: TimelineHistory, _ size: WALSegmentSize
+    ) throws(BackupError) -> WALReceptionPlace? {
+        guard let hole = try newestSegments(along: history, size).lastHole(before: position, along: history) else {
+            return nil
+        }
+        let start = try firstMissing(from: hole.lowerBound, history, size)
+        guard start.position < hole.upperBound, try !isRecorded(start) else { return nil }
+        // A backup without an archive stores the WAL that it needs and no more, and of old backups no more is kept.
+        let backups = try physicalBackups()
+        guard !backups.contains(where: { $0.endsWAL(at: start.position, size) }) else { return nil }
+        return WALReceptionPlace(start: start, reached: position, lostTo: hole.upperBound, isHole: true)
+    }
+
+    /// How many log folders without a roll-up are listed to find a hole: a receiver has to begin soon.
+    private static let mostListed = 64
+
+    /// The segments in the newest log folders along a history that are stored whole; what is older counts as never stored.
+    private func newestSegments(
+        along history: TimelineHistory, _ size: WALSegmentSize
+    ) throws(BackupError) -> WALCoverage {
+        let timelines = history.ancestorTimelines.union([history.timeline])
+        let rolledUp = try WALRollUps(self, size: size).logs
+        var coverage = WALCoverage(segmentSize: size)
+        var listed = 0
+        for log in try logs().reversed() where timelines.contains(log.timeline) {
+            if rolledUp.contains(log), let whole = log.segments(size) {
+                coverage.insert(whole.numbers, timeline: log.timeline)
+                continue
+            }
+            guard listed < Self.mostListed else { break }
+            listed += 1
+            for segment in try stored(in: log, size: size).segments.keys {
+                coverage.insert(segment...segment, timeline: log.timeline)
+            }
+        }
+        return coverage
+    }
+
+    /// The physical backups of this incarnation.
+    private func physicalBackups() throws(BackupError) -> [RecoveryCandidate] {
+        let entries = try Catalogue(repository).entries()
+        return entries.compactMap {
+            $0.manifest?.systemIdentifier == "\(systemIdentifier)" ? RecoveryCandidate($0) : nil
+        }
+    }
+
+    /// Whether a backup that may be restored needs nothing that is before a position.
+    func hasBackup(from position: LogSequenceNumber) throws(BackupError) -> Bool {
+        try physicalBackups().contains { $0.start >= position && !$0.isDamaged }
+    }
+
+    private func isRecorded(_ start: WALReceptionStart) throws(BackupError) -> Bool {
+        try repository.storage.children(of: layout.gaps).contains { $0.hasPrefix(WALGapRecord.namePrefix(start)) }
     }
 
     private func firstMissing(
@@ -27,7 +111,7 @@ extension WALArchive {
             isStored: { segment throws(BackupError) in
                 try repository.storage.info(layout.segment(segment)) != nil
             },
-            piecesEnd: { segment throws(BackupError) in try piecesEnd(of: segment) })
+            piecesEnd: { segment throws(BackupError) in try provedPiecesEnd(of: segment) })
     }
 
     /// The end of the stored pieces of a segment, from its beginning on.
@@ -61,9 +145,19 @@ extension WALArchive {
     /// Removes the pieces of all segments that are stored whole by now.
     func removePiecesOfWholeSegments(size: WALSegmentSize) throws(BackupError) {
         for name in try repository.storage.children(of: layout.pieces) {
-            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try record(of: segment) != nil
+            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try holdsUndamaged(segment)
             else { continue }
             try removePieces(of: segment)
+        }
+    }
+
+    /// Whether a segment is stored whole, as far as its trailer tells: beside one that is damaged its pieces are of use.
+    private func holdsUndamaged(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+        do throws(BackupError) {
+            return try record(of: segment) != nil
+        } catch {
+            guard error.code.isDamage else { throw error }
+            return false
         }
     }
 
@@ -78,5 +172,13 @@ extension WALArchive {
             records.append(record)
         }
         return records
+    }
+}
+
+extension RecoveryCandidate {
+    /// Whether what a backup stores of WAL for itself ends at a position: where it ends, or its segment.
+    fileprivate func endsWAL(at position: LogSequenceNumber, _ size: WALSegmentSize) -> Bool {
+        let rest = size.offset(of: stop)
+        return position == stop || rest > 0 && position.position == stop.position - rest + size.bytes
     }
 }

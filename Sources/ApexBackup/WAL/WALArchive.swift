@@ -32,11 +32,12 @@ struct WALArchive: Sendable {
         self.layout = layout
     }
 
-    /// Begins to store `segment`, of which the content is still to come.
+    /// Begins to store `segment`; with `isStreamed` its server is still writing it.
     func makeWriter(
-        _ segment: WALSegmentName, level: Int = WALObjectWriter.level, workers: Int = 1
+        _ segment: WALSegmentName, level: Int = WALObjectWriter.level, workers: Int = 1, isStreamed: Bool = false
     ) throws(BackupError) -> WALSegmentWriter {
-        try WALSegmentWriter(segment, key: layout.segment(segment), in: self, level: level, workers: workers)
+        try WALSegmentWriter(
+            segment, key: layout.segment(segment), in: self, level: level, workers: workers, isStreamed: isStreamed)
     }
 
     /// Begins to store another file that PostgreSQL hands to its archiver.
@@ -93,6 +94,18 @@ struct WALArchive: Sendable {
 extension WALArchive {
     /// What the records of a stored segment say, or of what is stored of it; `nil` if nothing is.
     func summary(of segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary? {
+        // A receiver may put something longer in the place of a piece while it is read.
+        for _ in 0..<10 {
+            do throws(BackupError) {
+                return try summaryOfStored(segment)
+            } catch {
+                guard error.code == .walMissing else { throw error }
+            }
+        }
+        return try summaryOfStored(segment)
+    }
+
+    private func summaryOfStored(_ segment: WALSegmentName) throws(BackupError) -> WALSegmentSummary? {
         if let record = try record(of: segment) { return record.summary }
         guard try !pieces(of: segment).isEmpty else { return nil }
         let reading = SummarySink(from: segment.start)
@@ -155,9 +168,11 @@ extension WALArchive {
         return nil
     }
 
-    /// Whether something is being stored in the folder of `segment`, or was when its writer died.
-    func isStoring(beside segment: WALSegmentName) throws(BackupError) -> Bool {
-        try !repository.storage.temporaryFiles(under: layout.wal.appending(segment.logFolder)).isEmpty
+    /// What is being stored in the folder of a file, or was when its writer died.
+    func unfinishedWrites(beside name: WALFileName) throws(BackupError) -> [UnfinishedWrite] {
+        let file = layout.file(name)
+        guard let folder = ObjectKey(parsing: file.text.dropLast(file.lastComponent.count + 1)) else { return [] }
+        return try repository.storage.unfinishedWrites(in: folder)
     }
 
     /// The most bytes that a timeline history may have.

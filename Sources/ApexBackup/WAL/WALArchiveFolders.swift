@@ -40,6 +40,16 @@ extension WALArchive {
         return stored
     }
 
+    /// Whether a stored segment says that it has the content that its roll-up tells of.
+    func holds(_ object: ObjectInfo, _ indexed: WALLogSegment) throws(BackupError) -> Bool {
+        do throws(BackupError) {
+            return try record(of: object, named: indexed.name).contentSHA256 == indexed.contentSHA256
+        } catch {
+            guard error.code.isDamage else { throw error }
+            return false
+        }
+    }
+
     /// The segments of which pieces are stored, in order.
     func unfinished(size: WALSegmentSize) throws(BackupError) -> [WALSegmentName] {
         var segments: [WALSegmentName] = []

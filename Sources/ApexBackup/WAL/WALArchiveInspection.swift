@@ -16,7 +16,7 @@ package struct WALArchiveInspection: Sendable {
         package var index: Index
         /// Up to where pieces of an unfinished segment are stored, on the timeline that is judged.
         package var piecesEnd: LogSequenceNumber?
-        /// WAL that a receiver found to be lost.
+        /// WAL that a receiver found to be lost, as far as nobody has stored it since.
         package var lost: [WALGapRecord]
 
         /// Moments that can be restored, without a hole between them.
@@ -88,7 +88,8 @@ package struct WALArchiveInspection: Sendable {
         facts.histories = histories
         facts.partials = survey.partials
         if let server, server.systemIdentifier == system { facts.server = server.facts(size: size) }
-        let lost = try archive.gapRecords()
+        let lost = WALGapRecord.missing(
+            of: try archive.gapRecords(), from: coverage, histories: histories, current: facts.currentTimeline)
         // The newest backup needs nothing before its start.
         facts.recordedGaps = lost.filter { gap in newest.map { $0.start < gap.to } ?? true }
         for timeline in coverage.runs.keys.sorted() {
@@ -171,8 +172,10 @@ extension WALArchiveInspection {
         for gap in gaps.suffix(Self.mostGaps) {
             guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
             facts.storedAt[next] = time
-            // What a writer that died has left there counts no longer than the gap is young.
-            var writers = try repository.storage.temporaryFiles(under: archive.layout.log(gap.first.log)).count
+            // What a writer that died has left there counts no longer than the gap is young, and not if that is known.
+            var writers = try archive.unfinishedWrites(beside: .segment(gap.first)).count {
+                !$0.isStreamed && $0.writer != .gone && !$0.isAbandoned(at: facts.now)
+            }
             var segment: WALSegmentName? = gap.first
             while writers > 0, let name = segment, name <= gap.last {
                 facts.uploads[name] = max(.zero, facts.now.since(time))

@@ -62,7 +62,7 @@ final class WALSegmenter: Sendable {
                 .serverUnsupported, "The server streams WAL of timeline \(timeline), which cannot be.",
                 remedy: "Check that the connection leads to PostgreSQL itself.")
         }
-        return try archive.makeWriter(segment)
+        return try archive.makeWriter(segment, isStreamed: true)
     }
 }
 

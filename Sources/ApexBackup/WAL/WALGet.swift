@@ -15,12 +15,12 @@ package struct WALGet: Sendable {
         package var pieces: Pieces?
         /// How the segments behind it are read ahead; `nil` if they are not.
         package var prefetch: WALPrefetch.Settings?
-        /// How long to wait for a segment that seems to be under way.
+        /// How long to wait for a file that is absent while something is being stored beside it.
         package var patience: Duration
 
         package init(
             name: String, path: String, systemIdentifier: String? = nil, pieces: Pieces? = nil,
-            prefetch: WALPrefetch.Settings? = nil, patience: Duration = .seconds(5)
+            prefetch: WALPrefetch.Settings? = nil, patience: Duration = WALGet.patience
         ) {
             self.name = name
             self.path = path
@@ -53,23 +53,65 @@ package struct WALGet: Sendable {
         case absent
     }
 
-    let repository: Repository
-    let request: Request
+    /// How long a server that recovers waits for what is being stored: it would be promoted without it.
+    package static let patience = Duration.seconds(600)
+    /// The same for a standby, which asks again and streams meanwhile.
+    package static let patienceOfStandby = Duration.seconds(5)
 
-    /// `repository` was opened in this run: its marker was read.
-    package init(repository: Repository, request: Request) {
-        self.repository = repository
+    let request: Request
+    private let environment: BackupEnvironment
+    private let open: @Sendable () throws -> Repository
+
+    /// `open` opens the repository, and so reads its marker, for each attempt anew.
+    package init(
+        _ request: Request, environment: BackupEnvironment,
+        opening open: @escaping @Sendable () throws -> Repository
+    ) {
         self.request = request
+        self.environment = environment
+        self.open = open
     }
 
     /// Brings the file.
     ///
     /// PostgreSQL takes a file that is absent for the end of the WAL, and promotes. So ``Outcome/absent`` is answered only
-    /// for what the storage says is not there, while no later segment that continues it is.
+    /// for what the storage says is not there, while nobody is storing it and no later segment that continues it is there.
+    /// What may pass by itself is tried again for a few seconds (``WALGetRetry``).
     ///
-    /// - Throws: ``ErrorCode/walMissing`` for a hole, ``ErrorCode/objectDamaged`` and others for what could not be
-    ///   brought or proved; nothing usable is at the path then.
+    /// - Throws: ``ErrorCode/walMissing`` for a hole and for what may still come, ``ErrorCode/objectDamaged`` and others
+    ///   for what could not be brought or proved; nothing usable is at the path then.
     package func run() async throws -> Outcome {
+        var failures = 0
+        var firstFailure: Duration?
+        while true {
+            do {
+                return try await WALGetAttempt(request, in: try open()).run()
+            } catch let error as BackupError {
+                failures += 1
+                let now = environment.clocks.monotonic()
+                let elapsed = now - (firstFailure ?? now)
+                firstFailure = firstFailure ?? now
+                guard let pause = WALGetRetry.pause(after: failures, with: error.code, elapsed: elapsed) else {
+                    throw error
+                }
+                environment.note("\(error.message) \(error.reason ?? ""): it is tried again")
+                try await environment.clocks.sleep(pause)
+            }
+        }
+    }
+}
+
+/// One attempt to bring a file of WAL.
+private struct WALGetAttempt {
+    private let request: WALGet.Request
+    private let repository: Repository
+
+    init(_ request: WALGet.Request, in repository: Repository) {
+        self.request = request
+        self.repository = repository
+    }
+
+    func run() async throws -> WALGet.Outcome {
         let control = try controlFile(inDataDirectory: ".")
         let prefetch = prefetch(control)
         if prefetch?.take() == true { return .readAhead }
@@ -86,9 +128,7 @@ package struct WALGet: Sendable {
                 reason: "PostgreSQL names them by 1 to 64 letters, digits and dots",
                 remedy: "Give what restore_command gets as %f.", unchanged: "Nothing was brought.")
         }
-        guard case .segment(let segment) = name else {
-            return try deliver { sink throws(BackupError) in try archive.read(name, into: sink) }
-        }
+        guard case .segment(let segment) = name else { return try await bringOther(name, from: archive) }
         let claim = prefetch?.claim()
         defer { claim?.giveBack() }
         if prefetch?.take() == true { return .readAhead }
@@ -96,7 +136,7 @@ package struct WALGet: Sendable {
             prefetch?.goOn()
             return .delivered
         }
-        if try await waits(for: segment, in: archive) { return try bring(segment, from: archive) }
+        if try await comes(name, to: archive) { return try bring(segment, from: archive) }
         let later = try archive.later(than: segment)
         if let pieces = request.pieces, pieces.segment == request.name, later == nil || !pieces.atEndOnly,
             try !archive.pieces(of: segment).isEmpty
@@ -129,7 +169,14 @@ package struct WALGet: Sendable {
         return WALSegmentSize(bytes: Int64(summary.end.position - summary.start.position)) ?? .standard
     }
 
-    private func bring(_ segment: WALSegmentName, from archive: WALArchive) throws(BackupError) -> Outcome {
+    /// Brings a file that is no segment.
+    private func bringOther(_ name: WALFileName, from archive: WALArchive) async throws -> WALGet.Outcome {
+        let brought = try deliver { sink throws(BackupError) in try archive.read(name, into: sink) }
+        guard brought == .absent, try await comes(name, to: archive) else { return brought }
+        return try deliver { sink throws(BackupError) in try archive.read(name, into: sink) }
+    }
+
+    private func bring(_ segment: WALSegmentName, from archive: WALArchive) throws(BackupError) -> WALGet.Outcome {
         try deliver { sink throws(BackupError) in
             try archive.readChecked(segment, into: sink)
         }
@@ -138,7 +185,7 @@ package struct WALGet: Sendable {
     /// Writes the file by `body`, which returns whether there is one.
     private func deliver(
         _ body: (any ByteSink) throws(BackupError) -> Bool
-    ) throws(BackupError) -> Outcome {
+    ) throws(BackupError) -> WALGet.Outcome {
         do throws(BackupError) {
             let file = try PlacedFile(request.path)
             guard try body(UnfinishedSink(file)) else { return .absent }
@@ -149,14 +196,29 @@ package struct WALGet: Sendable {
         }
     }
 
-    /// Waits while something is being stored beside the segment; returns whether the segment came.
-    private func waits(for segment: WALSegmentName, in archive: WALArchive) async throws -> Bool {
-        let end = repository.environment.clocks.monotonic() + request.patience
-        while try archive.isStoring(beside: segment), repository.environment.clocks.monotonic() < end {
-            if try archive.record(of: segment) != nil { return true }
-            try await repository.environment.clocks.sleep(.milliseconds(50))
+    /// Waits while somebody stores something where a file is absent; returns whether the file came.
+    private func comes(_ name: WALFileName, to archive: WALArchive) async throws -> Bool {
+        let clocks = repository.environment.clocks
+        var watch = UploadWatch(limit: request.patience, at: clocks.monotonic())
+        while true {
+            // In this order: what is finished in between is found.
+            let writes = try archive.unfinishedWrites(beside: name)
+            if try archive.record(of: name) != nil { return true }
+            switch watch.look(at: writes, time: clocks.monotonic(), now: clocks.wall()) {
+            case .nothing: return false
+            case .underWay: try await clocks.sleep(.milliseconds(100))
+            case .takesTooLong: throw Self.mayCome(name, after: request.patience)
+            }
         }
-        return try archive.record(of: segment) != nil
+    }
+
+    private static func mayCome(_ name: WALFileName, after patience: Duration) -> BackupError {
+        BackupError(
+            .walMissing, "WAL file \(name) is not there, and may still come.",
+            reason: "after \(DurationText.format(patience)) something is still being stored beside it",
+            remedy: "Wait for whoever stores it, and start the server again. What a writer that died has left is not "
+                + "waited for when it is 5 minutes old; 'apex-backup prune --apply' removes it after a day.",
+            unchanged: "Nothing was brought.")
     }
 
     private static func hole(_ segment: WALSegmentName, before later: WALSegmentName) -> BackupError {

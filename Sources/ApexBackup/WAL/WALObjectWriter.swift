@@ -15,13 +15,17 @@ final class WALObjectWriter: ByteSink {
     static let level = 1
 
     /// Stores at zstd's `level`; compresses on `workers` threads.
+    ///
+    /// What `isStreamed` is still being written by its server: who asks for it does not wait for it.
     init(
-        _ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level, workers: Int = 1
+        _ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level, workers: Int = 1,
+        isStreamed: Bool = false
     ) throws(BackupError) {
         self.name = name
         self.key = key
         self.archive = archive
-        object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
+        let storage = archive.repository.storage
+        object = ProvedObjectWriter(try isStreamed ? storage.makeStreamWriter(key) : storage.makeWriter(key))
         compressor = try FrameCompressingSink(level: level, workers: workers, into: UnfinishedSink(object))
     }
 

@@ -20,10 +20,11 @@ struct WALReceptionSource: Sendable {
 
     /// Looks at the server; refuses one that is not registered, or on which commits would wait for ever.
     static func open(
-        _ connection: ConnectionSettings, slot: ReplicationSlotName, into repository: Repository
+        _ connection: ConnectionSettings, _ request: WALReception.Request, into repository: Repository
     ) async throws -> WALReceptionSource {
         try await PostgresSession.with(
-            connection, applicationName: "apex-backup wal receive", timeout: DumpSource.connectTimeout
+            connection, applicationName: "apex-backup wal receive", timeout: DumpSource.connectTimeout,
+            longestSilence: request.longestSilence
         ) { session in
             let facts = try await session.serverFacts()
             try repository.requireIncarnation(facts.systemIdentifier)
@@ -38,9 +39,9 @@ struct WALReceptionSource: Sendable {
             guard let size = WALSegmentSize(bytes: Int64(try await session.query(segmentQuery).firstValue ?? "") ?? 0)
             else { throw unexpectedAnswer("wal_segment_size") }
             return WALReceptionSource(
-                facts: facts, segmentSize: size, slot: try await session.state(of: slot),
+                facts: facts, segmentSize: size, slot: try await session.state(of: request.slot),
                 synchronousStandbys: try await session.synchronousStandbys(
-                    requiring: slot.description, inRecovery: facts.inRecovery))
+                    requiring: request.slot.description, inRecovery: facts.inRecovery))
         }
     }
 

@@ -4,50 +4,59 @@ import PostgresAccess
 /// One connection of a receiver: from where what is stored ends, until it breaks.
 struct WALReceptionStream: Sendable {
     private let reception: WALReception
+    private let repository: Repository
     private let log: WALReceptionLog
     private let environment: BackupEnvironment
 
-    init(_ reception: WALReception, _ log: WALReceptionLog) {
+    init(_ reception: WALReception, _ repository: Repository, _ log: WALReceptionLog) {
         self.reception = reception
+        self.repository = repository
         self.log = log
-        environment = reception.repository.environment
+        environment = repository.environment
     }
 
     private var request: WALReception.Request { reception.request }
 
     /// Receives until something fails, or the task is cancelled; what has come by then is stored.
+    ///
+    /// Returns when it has filled a hole, behind which is stored what follows.
     func run() async throws {
-        let source = try await WALReceptionSource.open(
-            reception.connection, slot: request.slot, into: reception.repository)
+        let source = try await WALReceptionSource.open(reception.connection, request, into: repository)
         log.isSynchronous = request.isSynchronous || source.synchronousStandbys.include(request.slot.description)
-        let archive = try WALArchive(reception.repository, systemIdentifier: source.facts.systemIdentifier)
+        let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
         try archive.removePiecesOfWholeSegments(size: source.segmentSize)
         try await ReplicationSession.with(
-            reception.connection, applicationName: request.slot.description, timeout: DumpSource.connectTimeout
+            reception.connection, applicationName: request.slot.description, timeout: DumpSource.connectTimeout,
+            longestSilence: request.longestSilence
         ) { session in
             let kept = try await keptFrom(source.slot, in: session)
-            let (start, first) = try await start(kept: kept, of: source, archive, in: session)
+            let place = try await place(kept: kept, of: source, archive, in: session)
+            let start = place.start
             do {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try await receive(start, of: source, into: archive, over: session) }
+                    group.addTask { try await receive(place, of: source, into: archive, over: session) }
                     group.addTask { try await attend() }
+                    group.addTask { try await rollUp() }
+                    var hasFilledHole = false
                     var failure: (any Error)?
                     while let result = await group.nextResult() {
-                        if case .failure(let error) = result, failure == nil || failure is CancellationError {
-                            failure = error
+                        switch result {
+                        case .success: hasFilledHole = true
+                        case .failure(let error):
+                            if failure == nil || failure is CancellationError { failure = error }
                         }
                         group.cancelAll()
                     }
-                    if let failure { throw failure }
+                    if let failure, !hasFilledHole { throw failure }
                 }
-            } catch let error as BackupError
-                where error.sqlstate == "58P01" && start.position < first
-                && log.result.storedEnd == start.position
-            {
-                try record(
-                    WALGapRecord(
-                        timeline: start.timeline, from: start.position, to: first, foundAt: environment.clocks.wall(),
-                        slot: request.slot.description, reason: error.reason ?? error.message), in: archive)
+            } catch let error as BackupError where error.sqlstate == "58P01" {
+                if let end = place.lostTo, log.result.storedEnd == start.position {
+                    try record(
+                        WALGapRecord(
+                            timeline: start.timeline, from: start.position, to: end,
+                            foundAt: environment.clocks.wall(), slot: request.slot.description,
+                            reason: error.reason ?? error.message), in: archive)
+                }
                 throw error
             }
         }
@@ -68,14 +77,16 @@ struct WALReceptionStream: Sendable {
         }
         try await session.makeSlot(request.slot)
         environment.note("made the replication slot '\(request.slot)'")
+        log.hasLookedForHoles = false
         return try await session.restartPosition(of: request.slot)
     }
 
-    /// Where to begin, and where the WAL that the slot keeps begins.
-    private func start(
+    /// Where to begin.
+    ///
+    /// Holes are looked for when the process begins, and when it has made a slot: then nobody has received for a while.
+    private func place(
         kept: LogSequenceNumber, of source: WALReceptionSource, _ archive: WALArchive, in session: ReplicationSession
-    ) async throws -> (start: WALReceptionStart, first: LogSequenceNumber) {
-        let first = LogSequenceNumber(position: kept.position - source.segmentSize.offset(of: kept))
+    ) async throws -> WALReceptionPlace {
         var isWaiting = false
         while true {
             let identity = try await session.identify()
@@ -85,11 +96,15 @@ struct WALReceptionStream: Sendable {
                     remedy: "Name only hosts of one cluster in the connection's URL.")
             }
             let history = try await history(of: identity.timeline, in: session)
-            let start = try archive.receptionStart(kept: kept, history: history, size: source.segmentSize)
-            if start.position <= identity.flushed { return (start, first) }
-            guard source.facts.inRecovery else { throw Self.serverIsBehind(start, identity) }
+            let place = try archive.receptionPlace(
+                kept: kept, history: history, size: source.segmentSize, lookingForHoles: !log.hasLookedForHoles)
+            if place.reached <= identity.flushed {
+                if !place.isHole { log.hasLookedForHoles = true }
+                return place
+            }
+            guard source.facts.inRecovery else { throw Self.serverIsBehind(place, identity) }
             if !isWaiting {
-                environment.note("the standby is at \(identity.flushed), behind \(start.position): waiting for it")
+                environment.note("the standby is at \(identity.flushed), behind \(place.reached): waiting for it")
             }
             isWaiting = true
             try await environment.clocks.sleep(.seconds(1))
@@ -97,10 +112,10 @@ struct WALReceptionStream: Sendable {
     }
 
     private static func serverIsBehind(
-        _ start: WALReceptionStart, _ identity: ReplicationSession.Identity
+        _ place: WALReceptionPlace, _ identity: ReplicationSession.Identity
     ) -> BackupError {
         BackupError(
-            .walConflict, "The server is at \(identity.flushed), and WAL up to \(start.position) is stored.",
+            .walConflict, "The server is at \(identity.flushed), and WAL up to \(place.reached) is stored.",
             reason: "on timeline \(identity.timeline), which it writes itself: it was set back, or another server has "
                 + "written what is stored",
             remedy:
@@ -117,42 +132,53 @@ struct WALReceptionStream: Sendable {
     private func record(_ gap: WALGapRecord, in archive: WALArchive) throws(BackupError) {
         try archive.store(gap)
         log.add(gap)
-        environment.warn("\(gap.description) Take a new base backup: apex-backup backup --kind physical")
+        // That of the backups is another matter, of which whoever looks at them is told.
+        let isBehind = (try? archive.hasBackup(from: gap.to)) ?? false
+        environment.warn(
+            gap.description
+                + (isBehind
+                    ? " A base backup begins behind it."
+                    : " Take a new base backup: apex-backup backup --kind physical"))
     }
 }
 
 extension WALReceptionStream {
     /// Receives along the timelines, as the server goes on from one to the next.
     private func receive(
-        _ start: WALReceptionStart, of source: WALReceptionSource, into archive: WALArchive,
+        _ first: WALReceptionPlace, of source: WALReceptionSource, into archive: WALArchive,
         over session: ReplicationSession
     ) async throws {
-        var place = start
-        log.begin(start, of: source.facts.systemIdentifier)
+        var place = first.start
+        let end = first.isHole ? first.lostTo : nil
+        log.begin(place, of: source.facts.systemIdentifier)
         while true {
             if place.timeline > 1 {
                 try archive.store(try await session.timelineHistory(place.timeline), of: place.timeline)
             }
             let received = ReceivedWAL(
-                archive, timeline: place.timeline, size: source.segmentSize, from: place.position)
+                archive, timeline: place.timeline, size: source.segmentSize, from: place.position,
+                onLogEnd: { log.isIndexDue = true })
             environment.note(
                 "receiving WAL from \(place.position) on timeline \(place.timeline) over the slot '\(request.slot)'"
                     + (log.isSynchronous ? ", as a synchronous standby" : ""))
-            guard case .timelineEnded(let next, let position) = try await stream(place, into: received, over: session),
+            let streamed = try await stream(place, until: end, into: received, over: session)
+            guard case .timelineEnded(let next, let position) = streamed,
                 let segment = WALSegmentName(timeline: next, containing: position, segmentSize: source.segmentSize)
             else { return }
             environment.note("timeline \(place.timeline) ended at \(position); going on with timeline \(next)")
             // Its first segment repeats what the old timeline had of it.
             place = WALReceptionStart(
-                timeline: next, position: try archive.piecesEnd(of: segment) ?? segment.start)
+                timeline: next, position: try archive.provedPiecesEnd(of: segment) ?? segment.start)
         }
     }
 
     /// Streams one timeline; however that ends, what has come is stored.
     private func stream(
-        _ start: WALReceptionStart, into received: ReceivedWAL, over session: ReplicationSession
+        _ start: WALReceptionStart, until end: LogSequenceNumber?, into received: ReceivedWAL,
+        over session: ReplicationSession
     ) async throws -> ReplicationSession.WALStreamEnd {
         let control = WALStreamControl(from: start.position)
+        if let end { control.stop(at: end) }
         let clocks = environment.clocks
         let interval = request.interval
         let streamed: Swift.Result<ReplicationSession.WALStreamEnd, any Error>
@@ -194,7 +220,7 @@ extension WALReceptionStream {
             do {
                 try await PostgresSession.with(
                     reception.connection, applicationName: WALHeartbeat.applicationName,
-                    timeout: DumpSource.connectTimeout
+                    timeout: DumpSource.connectTimeout, longestSilence: request.longestSilence
                 ) { session in
                     let isStandby = try await session.query("SELECT pg_catalog.pg_is_in_recovery()").firstValue == "t"
                     let names = try await session.synchronousStandbys(
@@ -210,6 +236,21 @@ extension WALReceptionStream {
                 environment.note("no heartbeat was written: \(known.reason ?? known.message)")
             }
             try await environment.clocks.sleep(request.heartbeat > .zero ? request.heartbeat : .seconds(30))
+        }
+    }
+    /// Rolls up what segments say, at the beginning and after each log folder: an archive that is only received would have
+    /// no roll-ups but those that its backups make.
+    ///
+    /// On a thread of its own: nothing waits for it, and what fails in it is a warning.
+    private func rollUp() async throws {
+        while true {
+            if log.isIndexDue {
+                log.isIndexDue = false
+                WALIndexing(repository: repository).runAfterwards()
+                // What was cut short with the stream is done beside the next one.
+                if Task.isCancelled { log.isIndexDue = true }
+            }
+            try await environment.clocks.sleep(.seconds(1))
         }
     }
 }

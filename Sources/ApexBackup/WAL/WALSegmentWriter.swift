@@ -8,13 +8,14 @@ final class WALSegmentWriter: ByteSink {
     private let object: WALObjectWriter
     private var reader: WALSegmentReader
 
-    init(_ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive, level: Int, workers: Int)
-        throws(BackupError)
-    {
+    init(
+        _ segment: WALSegmentName, key: ObjectKey, in archive: WALArchive, level: Int, workers: Int, isStreamed: Bool
+    ) throws(BackupError) {
         self.segment = segment
         self.archive = archive
         reader = WALSegmentReader(from: segment.start)
-        object = try WALObjectWriter(segment.description, key: key, in: archive, level: level, workers: workers)
+        object = try WALObjectWriter(
+            segment.description, key: key, in: archive, level: level, workers: workers, isStreamed: isStreamed)
     }
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {

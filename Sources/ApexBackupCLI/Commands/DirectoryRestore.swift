@@ -10,13 +10,7 @@ extension Restore {
     ) async throws -> Int32 {
         try refuseOptionsOfDumps()
         try refuseExclusion(at: moment)
-        var request = PhysicalRestore.Request(
-            backup: backup, moment: moment, directory: try absolute(path), jobs: jobs ?? settings.policy.jobs,
-            archive: stageWal ? nil : try WALCommands(settings), asPrimary: asPrimary)
-        request.isInclusive = !exclusive
-        request.timeline = timeline
-        request.acceptsNearest = nearest
-        request.action = targetAction
+        var request = try physicalRequest(moment: moment, directory: try absolute(path), settings: settings)
         request.rewritesExisting = delta
         request.tablespaces = try tablespacePlaces()
         let restore = PhysicalRestore(repository: try settings.repository(), request: request)
@@ -41,6 +35,20 @@ extension Restore {
             console.print(DirectoryText.result(result, started))
         }
         return 0
+    }
+
+    /// What of a restore of a physical backup is the same wherever it goes.
+    func physicalRequest(
+        moment: RestoreMoment?, directory: String, settings: EffectivePolicy
+    ) throws(BackupError) -> PhysicalRestore.Request {
+        var request = PhysicalRestore.Request(
+            backup: backup, moment: moment, directory: directory, jobs: jobs ?? settings.policy.jobs,
+            archive: stageWal ? nil : try WALCommands(settings), asPrimary: asPrimary)
+        request.isInclusive = !exclusive
+        request.timeline = timeline
+        request.acceptsNearest = nearest
+        request.action = targetAction
+        return request
     }
 
     /// A directory that is rewritten must be named by the operator.
@@ -86,7 +94,7 @@ extension Restore {
     }
 
     /// A server that is to stop at a restore point, or at a backup's end, knows no "exclusive": it would be passed over.
-    private func refuseExclusion(at moment: RestoreMoment?) throws(BackupError) {
+    func refuseExclusion(at moment: RestoreMoment?) throws(BackupError) {
         switch moment {
         case .time, .position, .transaction: return
         case .restorePoint, .immediate, .latest, nil: guard exclusive else { return }
@@ -122,6 +130,7 @@ enum DirectoryText {
             "  not recovered   \(plan.lost.map(onOneLine) ?? "nothing of what is stored")",
             "  free space      \(formatBytes(plan.freeBytes)), of which \(formatBytes(plan.contentBytes)) are needed\(plan.isStaged ? ", and room for the WAL" : "")",
         ]
+        lines.append(CollationText.plan(plan, isStarted: isStarted))
         if isStarted {
             lines.append("  then            its server is started, on a socket only, and its recovery proved")
         }
@@ -179,6 +188,7 @@ enum DirectoryText {
                 "End it with: pg_ctl -D '\(directory)' stop",
             ]
         }
+        lines += CollationText.result(recovery.collations)
         return lines.joined(separator: "\n")
     }
 }
@@ -188,13 +198,14 @@ private struct DirectoryDocument: Encodable {
     var result: PhysicalRestore.Result
     var started: StartedServer?
 
-    private enum CodingKeys: String, CodingKey { case writtenBytes, keptBytes }
+    private enum CodingKeys: String, CodingKey { case writtenBytes, keptBytes, keptWAL }
 
     func encode(to encoder: any Encoder) throws {
         try result.plan.encode(to: encoder)
         var container = encoder.container(keyedBy: CodingKeys.self)
         try container.encode(result.writtenBytes, forKey: .writtenBytes)
         try container.encode(result.keptBytes, forKey: .keptBytes)
+        try container.encodeIfPresent(result.keptWAL, forKey: .keptWAL)
         try started?.encode(to: encoder)
     }
 }

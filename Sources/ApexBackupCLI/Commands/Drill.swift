@@ -202,8 +202,12 @@ struct DrillPlanText: Encodable {
                     + (within.map { " of the last \(DurationText.format($0)) of WAL" } ?? "")
                     + (policy.source.seed.map { ", seed \($0)" } ?? "")
             }
+        // The only thing that a drill asks of the source.
+        let asked =
+            policy.source.target == .moment(.latest)
+            ? ", and ask the source where it has written its WAL to, if it answers" : ""
         return [
-            "declare the failure now; RTO \(DurationText.format(policy.objectives.rto)), RPO "
+            "declare the failure now\(asked); RTO \(DurationText.format(policy.objectives.rto)), RPO "
                 + "\(DurationText.format(policy.objectives.rpo))",
             "select \(source) from which \(target) is reached, and prove from the archive that all WAL up to there is stored",
             "provision a directory in \(policy.target.directory ?? "a temporary directory")",

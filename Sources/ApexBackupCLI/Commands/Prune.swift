@@ -83,8 +83,9 @@ struct Prune: OperatorCommand {
         } else {
             show(plan, on: console)
             console.print(
-                "Removed \(result.removed.count) backups, \(result.givenUp.count) leftovers and "
-                    + "\(result.walFiles) files of WAL (\(formatBytes(result.bytes))).")
+                "Removed \(result.removed.count) backups, \(result.givenUp.count) leftovers, "
+                    + "\(result.walFiles) files of WAL and \(result.unfinishedFiles) unfinished ones "
+                    + "(\(formatBytes(result.bytes))).")
             for id in result.stillRunning { console.print("\(id) is still running and was left alone.") }
         }
         return 0
@@ -114,9 +115,12 @@ struct Prune: OperatorCommand {
         }
         for id in plan.unfinished { console.print("remove  \(id)  its removal was interrupted") }
         for id in plan.leftovers { console.print("clear   \(id)  no backup: left by a run, if its lease is stale") }
+        if !plan.abandoned.isEmpty {
+            console.print("clear   \(plan.abandoned.count) unfinished files of WAL, left by writers that died")
+        }
         if !apply,
             !plan.retention.expired.isEmpty || !plan.leftovers.isEmpty || !plan.unfinished.isEmpty
-                || plan.wal.contains(where: { !$0.retention.removed.isEmpty })
+                || !plan.abandoned.isEmpty || plan.wal.contains(where: { !$0.retention.removed.isEmpty })
         {
             console.print("Nothing was removed; add --apply.")
         }
@@ -140,6 +144,8 @@ struct PrunePlanDocument: Encodable {
 
     var decisions: [Decision]
     var wal: [RemovedWAL]
+    /// How many files of WAL go that their writers had not finished when they died.
+    var unfinishedFiles: Int
 
     init(_ plan: RepositoryPrune.Plan) {
         decisions =
@@ -148,6 +154,7 @@ struct PrunePlanDocument: Encodable {
             } + plan.retention.expired.map { Decision(id: $0.candidate.id, action: "remove", reasons: [$0.reason]) }
             + plan.unfinished.map { Decision(id: $0, action: "remove", reasons: ["its removal was interrupted"]) }
             + plan.leftovers.map { Decision(id: $0, action: "clear", reasons: ["left by a run without a commit"]) }
+        unfinishedFiles = plan.abandoned.count
         wal = plan.wal.flatMap { wal in
             wal.retention.removed.map { removed in
                 let range = WALSegmentRange(

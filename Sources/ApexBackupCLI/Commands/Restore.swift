@@ -10,7 +10,9 @@ struct Restore: OperatorCommand {
             --to takes a moment (latest, immediate, a time with offset, an LSN, name:RESTORE-POINT, xid:NUMBER), a place (postgresql://…, a directory), or both in turn. A \
             URL with a database's name restores one database into that name; without one, all, each under its own name. \
             A URL chooses among logical backups, a directory among physical ones: 'pg_ctl -D DIRECTORY start' then \
-            starts what was restored, or --start does and proves that it recovered. The plan is printed first; nothing is touched before it is complete.
+            starts what was restored, or --start does and proves that it recovered. With --table, a moment and a URL, \
+            the moment is recovered on a server of its own, and only these tables come into the live database, in a new \
+            schema, with what has changed since. The plan is printed first; nothing is touched before it is complete.
 
             EXAMPLE
               apex-backup restore --to postgresql://restore@db.example.com/apex_check
@@ -18,9 +20,11 @@ struct Restore: OperatorCommand {
               apex-backup restore --to immediate --to /srv/apex-check
               apex-backup restore --to 2025-01-27T14:30:00Z --to /srv/apex-check --start
               apex-backup restore --delta --to latest --to /srv/db --confirm /srv/db
+              apex-backup restore --table public.orders --to latest --to postgresql:///apex
 
             EXIT STATUS
-              0 restored   1 failed or refused   64 wrong usage   78 wrong settings
+              0 restored   1 failed or refused   3 a scratch server could not be removed
+              64 wrong usage   78 wrong settings
             """)
 
     @OptionGroup var common: CommonOptions
@@ -40,7 +44,7 @@ struct Restore: OperatorCommand {
     @Flag(help: "Take the nearest moment that can be reached: of dumps, the newest one before it.")
     var nearest = false
 
-    @Option(help: "The database of the backup to restore.")
+    @Option(help: "The database of the backup to restore, or that has the tables.")
     var database: String?
 
     @Option(help: "Only this table, schema.table; may be repeated.")
@@ -112,17 +116,24 @@ struct Restore: OperatorCommand {
         let settings = try common.settings(console)
         if isFile { try refuseOptionsOfBackups(moment: named.moment) }
         let url: String
+        var remark: String?
         switch try place(named.place, settings: settings) {
         case .url(let text):
+            switch try tableSource(moment: named.moment, settings: settings) {
+            case .cluster(let reason):
+                return try await restoreTables(
+                    into: text, moment: named.moment, because: reason, settings: settings, console: console)
+            case .dumps(let words): remark = words
+            }
             try refuseOptionsOfDirectories()
             url = text
         case .directory(let path):
             return try await restoreDirectory(path, moment: named.moment, settings: settings, console: console)
         }
         if isFile { return try await restoreFile(into: url, settings: settings, console: console) }
-        let restore = try LogicalRestore(
-            repository: try settings.repository(), request: try request(moment: named.moment, settings: settings),
-            url: url)
+        var request = try request(moment: named.moment, settings: settings)
+        request.remark = remark
+        let restore = try LogicalRestore(repository: try settings.repository(), request: request, url: url)
         guard !dryRun else {
             let prepared = try await restore.prepare()
             await prepared.close()

@@ -9,8 +9,8 @@ struct Verify: OperatorCommand {
         discussion: """
             list: every object is there and has its size. checksum: stored bytes and content have their digests. \
             deep: PostgreSQL's own programs read all data as well. --all verifies the archived WAL too, also what no \
-            backup needs for itself, and compares the index of the WAL with the segments: that they are there, their \
-            sizes, or what they say.
+            backup needs for itself; it tells each hole in it, which is wrong if WAL behind it is reached from no backup. \
+            And it compares the index of the WAL with the segments: that they are there, their sizes, or what they say.
 
             EXAMPLE
               apex-backup verify --all --level deep
@@ -40,7 +40,9 @@ struct Verify: OperatorCommand {
         let verification = BackupVerification(
             repository: repository, level: level, bin: settings.policy.cluster.bin)
         let outcome = try await verification.run(all ? nil : backup ?? "latest")
-        let archived = all ? try await WALVerification(repository: repository, level: level).run() : []
+        let archive = WALVerification(
+            repository: repository, level: level, window: settings.policy.retentionWindow)
+        let archived = all ? try await archive.run() : []
         if console.isJSON {
             console.print(
                 json: outcome.backups.map(Verified.backup) + archived.map(Verified.wal)
@@ -70,10 +72,18 @@ struct Verify: OperatorCommand {
     }
 
     private func show(_ report: WALVerification.Report, on console: Console) {
+        let isDamaged = report.problems.contains { $0.code != .walMissing }
         console.print(
-            "WAL of \(report.systemIdentifier): \(report.succeeded ? "right" : "DAMAGED") (\(report.level.rawValue), "
+            "WAL of \(report.systemIdentifier): \(report.succeeded ? "right" : isDamaged ? "DAMAGED" : "INCOMPLETE") (\(report.level.rawValue), "
                 + "\(report.objects) objects, \(formatBytes(report.bytes)), "
                 + "\(DurationText.format(.seconds(report.seconds))))")
+        for hole in report.holes {
+            let meaning =
+                hole.isBeingFilled
+                ? "something is being stored there"
+                : hole.neededBy.map { "backup \($0) does not get past it" } ?? "nothing that is promised is lost"
+            console.print("  missing      \(hole.first) to \(hole.last), \(hole.count) segments: \(meaning)")
+        }
         for problem in report.problems { console.report(problem) }
     }
 

@@ -96,8 +96,10 @@ struct WALGetCommand: OperatorCommand {
             restore_command = '/usr/bin/apex-backup wal get --policy /etc/apex-backup/policy.yaml %f %p'
 
             PostgreSQL takes the statuses 1 to 125 for the end of the WAL and promotes. So 1 is answered only when the \
-            repository itself said that the file is not there, and nothing later is. Whatever else goes wrong, wrong \
-            arguments included, ends a recovering server (126); a standby asks again (75).
+            repository itself said that the file is not there, nothing later is, and nobody is storing it just now: a \
+            slow upload is waited for, up to ten minutes. A repository that does not answer is asked again for a few \
+            seconds. Whatever else goes wrong, wrong arguments included, ends a recovering server (126); a standby asks \
+            again (75).
 
             While a server recovers on the current directory, a worker reads the next segments ahead. It ends with the \
             recovery, or when none was taken for a minute.
@@ -132,12 +134,14 @@ struct WALGetCommand: OperatorCommand {
     var path: String
 
     func execute(on console: Console) async throws -> Int32 {
+        let settings = try common.settings(console)
+        let isRecovery = effectiveMode == .recovery
         let outcome = try await WALGet(
-            repository: try common.settings(console).repository(),
-            request: .init(
-                name: name, path: path, systemIdentifier: systemIdentifier,
-                pieces: effectiveMode == .recovery ? pieces : nil, prefetch: try prefetch(console))
-        ).run()
+            .init(
+                name: name, path: path, systemIdentifier: systemIdentifier, pieces: isRecovery ? pieces : nil,
+                prefetch: try prefetch(console), patience: isRecovery ? WALGet.patience : WALGet.patienceOfStandby),
+            environment: try common.environment(console)
+        ) { try settings.repository() }.run()
         if outcome != .absent { console.hasDone("Brought \(name).") }
         if console.isJSON { console.print(json: ["name": name, "outcome": "\(outcome)"]) }
         return outcome == .absent ? 1 : 0

@@ -56,11 +56,12 @@ struct WALReceiveCommand: OperatorCommand {
         let slot =
             slot.flatMap { ReplicationSlotName(parsing: $0) } ?? ReplicationSlotName(ofCluster: settings.policy.name)
         let reception = WALReception(
-            repository: try settings.repository(), connection: try settings.connection(),
+            connection: try settings.connection(),
             request: .init(
                 slot: slot, interval: DurationText.parse(interval) ?? .zero,
                 heartbeat: min(DurationText.parse(heartbeat) ?? .zero, settings.policy.objectives.rpo / 10),
-                isSynchronous: synchronous))
+                isSynchronous: synchronous),
+            open: { () throws(BackupError) in try settings.repository() })
         if dropSlot {
             let wasThere = try await reception.dropSlot()
             console.hasDone("Dropped the replication slot '\(slot)'.")

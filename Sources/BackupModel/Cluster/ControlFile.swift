@@ -98,6 +98,30 @@ package struct ControlFile: Sendable, Hashable {
 }
 
 extension ControlFile {
+    /// What a running server says of its control file too, and by which that is told from the one of another server of
+    /// the same cluster.
+    package struct Mark: Sendable, Hashable {
+        /// Whether the server recovers, as a standby always does.
+        package var isInRecovery: Bool
+        /// In seconds since 1970-01-01T00:00:00Z.
+        package var updateTime: Int64
+        package var checkpoint: LogSequenceNumber
+        package var redo: LogSequenceNumber
+
+        package init(isInRecovery: Bool, updateTime: Int64, checkpoint: LogSequenceNumber, redo: LogSequenceNumber) {
+            self.isInRecovery = isInRecovery
+            self.updateTime = updateTime
+            self.checkpoint = checkpoint
+            self.redo = redo
+        }
+    }
+
+    package var mark: Mark {
+        Mark(
+            isInRecovery: state != .inProduction, updateTime: updateTime, checkpoint: checkpoint.location,
+            redo: checkpoint.redo)
+    }
+
     /// Reads the bytes of a control file; `name` is how errors call it.
     ///
     /// - Throws: ``ErrorCode/objectDamaged`` if the length or the checksum is wrong, or a value is none that a server

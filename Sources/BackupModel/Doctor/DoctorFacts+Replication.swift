@@ -46,12 +46,15 @@ extension DoctorFacts {
                 mend: DoctorFinding.Mend(
                     drop.statements, action: isOurs ? "Then start 'apex-backup wal receive'." : nil))
         case "unreserved":
+            // That nothing comes of it is worse.
+            if let finding = reception(slot), finding.level == .error { return finding }
             return DoctorFinding(
                 .slot, .warning, "The slot '\(slot.name)' is about to lose WAL that it needs.\(kept)",
                 why: "It is beyond max_slot_wal_keep_size; the next checkpoint may remove it.",
                 mend: .init(action: "Let its reader catch up at once, or raise max_slot_wal_keep_size."))
         default: break
         }
+        if let finding = reception(slot) { return finding }
         guard !slot.isActive else {
             return DoctorFinding(.slot, .ok, "The slot '\(slot.name)' is in use.\(kept)")
         }

@@ -1,4 +1,4 @@
-/// What there is to say of the server itself, the role, and the backups.
+/// What there is to say of the server itself, and of the role.
 extension DoctorFacts {
     /// All that there is to say, worst first.
     package var findings: [DoctorFinding] {
@@ -44,41 +44,6 @@ extension DoctorFacts {
                     need.statements,
                     action: need.isPerDatabase ? "Run it in the database that the connection names." : nil))
         }
-    }
-
-    private var backupAge: DoctorFinding {
-        guard let backups else {
-            return DoctorFinding(.newestBackup, .note, "How old the newest backup is is not known.")
-        }
-        guard let newest = backups.newest else {
-            return DoctorFinding(
-                .newestBackup, .warning, "There is no backup.", mend: .init(action: "Take one: 'apex-backup backup'."))
-        }
-        let age = DurationText.format(max(.zero, now.since(newest)))
-        let physical = DoctorFinding.Mend(action: "Take one: 'apex-backup backup --kind physical'.")
-        // The WAL of a standby is archived by its primary.
-        guard archives || receives || server.inRecovery else {
-            return now.since(newest) > wanted.rpo
-                ? DoctorFinding(
-                    .newestBackup, .warning, "The newest backup leads back \(age), and no WAL leads on from it.",
-                    why: "A failure now would lose more than the RPO of \(DurationText.format(wanted.rpo)) allows.",
-                    mend: .init(action: "Archive WAL (see archive-mode), or take backups more often."))
-                : DoctorFinding(.newestBackup, .ok, "The newest backup leads back \(age).")
-        }
-        guard let base = backups.newestPhysical else {
-            return DoctorFinding(
-                .newestBackup, .warning, "There is no physical backup to which the archived WAL could be applied.",
-                mend: physical)
-        }
-        let baseAge = DurationText.format(max(.zero, now.since(base)))
-        return now.since(base) > wanted.window
-            ? DoctorFinding(
-                .newestBackup, .warning, "The newest physical backup leads back \(baseAge).",
-                why:
-                    "It is older than the window of \(DurationText.format(wanted.window)): a restore replays all WAL "
-                    + "since then.",
-                mend: physical)
-            : DoctorFinding(.newestBackup, .ok, "The newest physical backup leads back \(baseAge), and WAL on from it.")
     }
 
     private var fullPageWrites: DoctorFinding {

@@ -152,18 +152,6 @@ package struct DoctorFacts: Sendable, Hashable {
         case notTried(String)
     }
 
-    /// The newest backup that is whole.
-    package struct Backups: Sendable, Hashable {
-        /// The recovery points of the newest backup of any kind, and of the newest physical one.
-        package var newest: Timestamp?
-        package var newestPhysical: Timestamp?
-
-        package init(newest: Timestamp? = nil, newestPhysical: Timestamp? = nil) {
-            self.newest = newest
-            self.newestPhysical = newestPhysical
-        }
-    }
-
     /// What the policy and the repository say.
     package struct Wanted: Sendable, Hashable {
         package var cluster: String
@@ -216,6 +204,7 @@ package struct DoctorFacts: Sendable, Hashable {
     /// Whether the segment that the server archived last is in the repository; `nil` if that is not known.
     package var lastArchivedIsStored: Bool?
     package var roundTrip = RoundTrip.notTried("the repository cannot be used")
+    package var reception = Reception.notTried(isStored: nil)
     /// `nil` where the repository could not be read.
     package var backups: Backups?
 
@@ -244,9 +233,6 @@ package struct DoctorFacts: Sendable, Hashable {
         default: false
         }
     }
-
-    /// Whether `wal receive` is connected.
-    package var receives: Bool { slots.contains { $0.name == wanted.slot && $0.isActive } }
 
     /// What gives settings their values: statements, or where they have to be changed by hand.
     func setting(_ changes: (name: String, value: String)..., action: String? = nil) -> DoctorFinding.Mend {

@@ -22,6 +22,10 @@ extension DrillReport {
         /// The last transaction before the target, and the first one behind it, of those with a number.
         package var before: TransactionRecord?
         package var behind: TransactionRecord?
+        /// How the collations of the restored server compare with the source's; absent if that was not asked.
+        package var collations: CollationReport?
+        /// Why the source did not say at the declared failure where it had written to; absent if it did, or was not asked.
+        package var sourceSilence: String?
 
         private enum CodingKeys: String, CodingKey {
             case target, seed
@@ -33,7 +37,8 @@ extension DrillReport {
             case lastSegment = "last_segment"
             case replayedLSN = "replayed_lsn"
             case lastTransactionAt = "last_transaction_at"
-            case timeline, before, behind
+            case timeline, before, behind, collations
+            case sourceSilence = "source_silence"
         }
 
         package init(
@@ -88,6 +93,8 @@ extension DrillReport.RecoveryRecord {
         rows += [("Last commit before the end", before), ("First commit behind it", behind)].compactMap {
             name, transaction in transaction.map { [name, $0.text] }
         }
+        rows += sourceSilence.map { [["Source at the failure", escapedForMarkdown("not known: \($0)")]] } ?? []
+        rows += collations.map { [["Collations", escapedForMarkdown($0.text)]] } ?? []
         return "## Recovery\n\n" + markdownTable(["What", "Value"], rows)
     }
 }

@@ -237,6 +237,11 @@ extension DrillReport {
         package var failure: Timestamp?
         /// Whether at most this was lost; absent if it is just this.
         package var isUpperBound: Bool?
+        /// How much WAL was written and not recovered, and what the end of it rests on; absent if that is not known.
+        package var lostBytes: UInt64?
+        package var lossBasis: RecoveryPoint.LossBasis?
+        /// Where the source had written its WAL to at the declared failure; absent if it did not say so.
+        package var sourceLSN: LogSequenceNumber?
 
         private enum CodingKeys: String, CodingKey {
             case actual = "rpa_s"
@@ -247,6 +252,9 @@ extension DrillReport {
             case uncertaintyBasis = "uncertainty_basis"
             case failure
             case isUpperBound = "upper_bound"
+            case lostBytes = "lost_bytes"
+            case lossBasis = "lost_bytes_basis"
+            case sourceLSN = "lsn_at_t0"
         }
 
         init(_ point: RecoveryPoint) {
@@ -259,6 +267,9 @@ extension DrillReport {
             timeline = point.timeline
             failure = point.failure
             isUpperBound = point.isUpperBound ? true : nil
+            lostBytes = point.loss?.bytes
+            lossBasis = point.loss?.basis
+            sourceLSN = point.source?.lsn
         }
     }
 

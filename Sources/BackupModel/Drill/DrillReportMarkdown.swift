@@ -96,7 +96,10 @@ extension DrillReport {
     }
 
     private var recoveryPointSection: String {
-        guard let point = recoveryPoint else { return "## Recovery point\n\nNothing was restored.\n\n" }
+        guard let point = recoveryPoint else {
+            let why = recovery?.replayedLSN == nil ? "Nothing was restored" : "Not measured: the WAL tells no time"
+            return "## Recovery point\n\n\(why).\n\n"
+        }
         let database = point.database.map { " of database \(escapedForMarkdown($0))" } ?? ""
         let timeline = point.timeline.map { " on timeline \($0)" } ?? ""
         let position = point.lsn.map { ", WAL position `\($0)`\(timeline)" } ?? ""
@@ -107,7 +110,18 @@ extension DrillReport {
         let bound = point.isUpperBound == true ? "at most " : ""
         return "## Recovery point\n\nAll that was committed before \(point.covered.readable) is there; \(failure). "
             + "Evidence: \(point.basis.rawValue)\(database)\(position). "
-            + "RPA \(bound)\(Self.text(point.actual)) ± \(Self.text(point.uncertainty))\(source).\n\n"
+            + "RPA \(bound)\(Self.text(point.actual)) ± \(Self.text(point.uncertainty))\(source).\(Self.loss(point))\n\n"
+    }
+
+    private static func loss(_ point: RecoveryPointRecord) -> String {
+        guard let bytes = point.lostBytes, let basis = point.lossBasis else { return "" }
+        let end =
+            switch basis {
+            case .source:
+                "at the declared failure the source had written up to `\(point.sourceLSN?.description ?? "?")`"
+            case .archive: "by what is stored; what the source had written is not known"
+            }
+        return " WAL written and not recovered: \(formatBytes(Int64(clamping: bytes))) (\(end))."
     }
 
     private var backupSection: String {

@@ -192,10 +192,19 @@ package struct DrillVerdict: Sendable, Hashable {
     private static func judgeRPO(_ observation: DrillObservation, policy: DrillPolicy) -> CheckOutcome {
         let target = DurationText.format(policy.objectives.rpo)
         guard let point = observation.recoveryPoint else {
-            return .notVerified("the recovery point is not known: nothing was restored")
+            return .notVerified(
+                observation.results.isEmpty
+                    ? "the recovery point is not known: nothing was restored"
+                    : "the recovery point was not measured: the WAL that was replayed tells no time")
         }
         if point.actual > policy.objectives.rpo, policy.source.kind == .physical {
             let age = DurationText.format(point.actual)
+            guard point.failure == nil else {
+                return .failed(
+                    "the last thing that the recovered WAL tells is \(age) before the end of the backup; the RPO is "
+                        + target
+                )
+            }
             return .failed(
                 point.isUpperBound
                     ? "the WAL that was recovered ends \(age) before the declared failure, so that up to so much may be "

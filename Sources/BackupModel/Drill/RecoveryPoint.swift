@@ -10,6 +10,31 @@ package struct RecoveryPoint: Sendable, Hashable {
         case lastRecord = "last record"
         /// The moment that recovery was to end at, and did.
         case target
+        /// The source had written no WAL at the declared failure that was not replayed.
+        case sourcePosition = "source position"
+
+        /// Whether the time between two clocks is compared.
+        package var comparesClocks: Bool { self != .target && self != .sourcePosition }
+    }
+
+    /// What the replayed WAL is compared with.
+    package enum LossBasis: String, Sendable, Hashable, Codable {
+        /// Where the source had written to at the declared failure.
+        case source = "source position"
+        /// The end of what is stored.
+        case archive = "end of the archive"
+    }
+
+    /// WAL that was written and not replayed.
+    package struct Loss: Sendable, Hashable {
+        package var bytes: UInt64
+        package var basis: LossBasis
+
+        /// From `replayed` to `end`.
+        package init(from replayed: LogSequenceNumber, to end: LogSequenceNumber, _ basis: LossBasis) {
+            bytes = end.position - min(end.position, replayed.position)
+            self.basis = basis
+        }
     }
 
     /// The snapshot that one database was dumped from.
@@ -51,19 +76,54 @@ package struct RecoveryPoint: Sendable, Hashable {
     /// Whether less may have been lost than ``actual``, and not more.
     package var isUpperBound = false
 
-    /// The recovery point of a recovery to the end of the WAL, the last of which is from `covered`.
+    /// WAL that was written and not recovered; `nil` if that is not known.
+    package var loss: Loss?
+    /// Where the source had written to at the declared failure, if it said so.
+    package var source: SourcePosition?
+
+    /// The recovery point of a recovery to the end of the WAL, the last of which is from `covered`; `lsn` is the end of
+    /// what was replayed, and `stored` that of what is stored.
     ///
-    /// With a heartbeat in it the source is known to have written until then; otherwise it may have been idle since,
-    /// and ``actual`` is the most that was lost.
+    /// A source that had written no more proves that nothing was lost, whatever clocks say. With a heartbeat in the WAL it
+    /// is known to have written until then; otherwise it may have been idle since, and ``actual`` is the most that was
+    /// lost.
     package init(
-        endOfWAL covered: Timestamp, hasHeartbeat: Bool, lsn: LogSequenceNumber, timeline: UInt32,
-        declaredFailure: Timestamp, clockUncertainty: Duration
+        endOfWAL covered: Timestamp, hasHeartbeat: Bool, lsn: LogSequenceNumber, stored: LogSequenceNumber,
+        timeline: UInt32, declaredFailure: Timestamp, clockUncertainty: Duration, source: SourcePosition? = nil
     ) {
+        self.lsn = lsn
+        self.timeline = timeline
+        self.source = source
+        loss = source.map { Loss(from: lsn, to: $0.lsn, .source) } ?? Loss(from: lsn, to: stored, .archive)
+        if let source, source.lsn <= lsn {
+            actual = .zero
+            uncertainty = .zero
+            basis = .sourcePosition
+            self.covered = declaredFailure
+            return
+        }
         let age = declaredFailure.since(covered)
         actual = max(age, .zero)
         uncertainty = clockUncertainty + max(.zero - age, .zero)
         basis = hasHeartbeat ? .heartbeat : .lastRecord
         self.covered = covered
+        isUpperBound = !hasHeartbeat
+    }
+
+    /// The recovery point of a recovery that ended as soon as the backup was consistent, measured to the moment `stop` at
+    /// which that was; the last of the WAL that was replayed is from `covered`.
+    ///
+    /// Nothing is said of what was written after the backup.
+    package init(
+        consistentAt stop: Timestamp, covered: Timestamp, hasHeartbeat: Bool, lsn: LogSequenceNumber, timeline: UInt32,
+        clockUncertainty: Duration
+    ) {
+        let age = stop.since(covered)
+        actual = max(age, .zero)
+        uncertainty = clockUncertainty + max(.zero - age, .zero)
+        basis = hasHeartbeat ? .heartbeat : .lastRecord
+        self.covered = covered
+        failure = stop
         self.lsn = lsn
         self.timeline = timeline
         isUpperBound = !hasHeartbeat

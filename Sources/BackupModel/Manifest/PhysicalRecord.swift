@@ -22,12 +22,14 @@ public struct PhysicalRecord: Sendable, Hashable, Codable {
     public var damage: [String]?
     /// A role that may do everything on the restored server; `nil` in a backup that does not know one.
     public var superuser: String?
+    /// The versions of the collations that indexes were built with; `nil` in a backup that does not know them.
+    public var collations: CollationRecord?
 
     /// Makes the record.
     public init(
         start: LogSequenceNumber, stop: LogSequenceNumber, timeline: UInt32, walSegmentBytes: Int64, files: Int,
         packs: Int, tablespaces: [Tablespace], configuration: [ConfigurationFile], configurationMissing: Bool,
-        damage: [String]?, superuser: String? = nil
+        damage: [String]?, superuser: String? = nil, collations: CollationRecord? = nil
     ) {
         self.start = start
         self.stop = stop
@@ -40,6 +42,7 @@ public struct PhysicalRecord: Sendable, Hashable, Codable {
         self.configurationMissing = configurationMissing
         self.damage = damage
         self.superuser = superuser
+        self.collations = collations
     }
 
     /// A tablespace.

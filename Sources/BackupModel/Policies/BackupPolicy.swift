@@ -108,7 +108,7 @@ extension BackupPolicy {
         package enum WALCapture: String, Sendable, Hashable, CaseIterable {
             /// Over a second connection while the backup runs.
             case stream
-            /// From the archive.
+            /// From the archive, which must have it soon after the files came.
             case archive
         }
 
@@ -120,6 +120,8 @@ extension BackupPolicy {
         package var maxRate: Int64?
         /// How its WAL is captured.
         package var wal = WALCapture.stream
+        /// How long ``WALCapture/archive`` waits for it.
+        package var walTimeout: Duration = .seconds(300)
 
         /// The defaults.
         package init() {}

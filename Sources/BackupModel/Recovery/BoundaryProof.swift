@@ -45,6 +45,15 @@ package struct BoundaryProof: Sendable, Hashable {
         self.behind = behind
     }
 
+    /// What is proved; `isAskedInTime` says whether the server was asked before it could begin transactions of its own.
+    package func outcome(isAskedInTime: Bool) -> CheckOutcome {
+        guard isAskedInTime || behind == nil else {
+            return .notVerified("the server had been promoted before it could be asked")
+        }
+        guard before != nil || behind != nil else { return .notVerified("nothing is proved: \(evidence)") }
+        return differences.isEmpty ? .passed : .failed(differences.joined(separator: "; "))
+    }
+
     /// What is otherwise than it must be.
     package var differences: [String] {
         var texts: [String] = []

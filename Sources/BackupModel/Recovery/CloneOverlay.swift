@@ -103,10 +103,40 @@ package struct OverlaySetting: Sendable, Hashable {
             OverlaySetting("cluster_name", .clusterName, why: "nobody takes its processes for the source's"),
             OverlaySetting("summarize_wal", .text("off"), why: "it does no work that nobody needs").since(17),
             OverlaySetting("hot_standby", .text("on"), why: "it answers while it recovers").only(.restored),
-        ]
+        ] + ofTheSourcesHost
         + HotStandbyParameters.Name.allCases.map { name in
             OverlaySetting(name.rawValue, .hotStandby(name), why: "it replays what its source wrote").only(.restored)
         }
+}
+
+extension OverlaySetting {
+    /// What the source's configuration may have set as it was right for its host, and no other.
+    private static let ofTheSourcesHost =
+        ([
+            OverlaySetting("unix_socket_group", .text(""), why: "its socket is its user's"),
+            OverlaySetting("unix_socket_permissions", .text("0777"), why: "who may see its socket may connect"),
+            OverlaySetting("db_user_namespace", .text("off"), why: "who started it has the name that it knows").until(
+                16),
+            OverlaySetting("superuser_reserved_connections", .text("0"), why: "its connections are enough to start"),
+            OverlaySetting("reserved_connections", .text("0"), why: "its connections are enough to start").since(16),
+            OverlaySetting("bonjour", .text("off"), why: "it tells no network of itself"),
+            OverlaySetting("jit_provider", .text("llvmjit"), why: "no library acts in its sessions"),
+            OverlaySetting("shared_memory_type", .text("mmap"), why: "it needs no limits of the source's kernel"),
+            OverlaySetting(
+                "dynamic_shared_memory_type", .text("posix"), why: "it needs no limits of the source's kernel"),
+            OverlaySetting("wal_buffers", .text("4MB"), why: "it takes no more memory than it may"),
+            OverlaySetting("track_activity_query_size", .text("1kB"), why: "it takes no more memory than it may"),
+            OverlaySetting("recovery_prefetch", .text("try"), why: "it needs no kernel feature of the source"),
+            OverlaySetting("wal_level", .text("replica"), why: "it may have the WAL senders that its data asks for"),
+        ]
+        + [
+            ("commit_timestamp_buffers", "256kB"), ("multixact_member_buffers", "256kB"),
+            ("multixact_offset_buffers", "128kB"), ("notify_buffers", "128kB"), ("serializable_buffers", "256kB"),
+            ("subtransaction_buffers", "256kB"), ("transaction_buffers", "256kB"),
+        ].map { OverlaySetting($0, .text($1), why: "it takes no more memory than it may").since(17) }
+        + ["zero_damaged_pages", "ignore_checksum_failure", "ignore_invalid_pages", "ignore_system_indexes"].map {
+            OverlaySetting($0, .text("off"), why: "it hides no damage")
+        }).map { $0.only(.restored) }
 }
 
 /// The overlay of one server: what it is started with, and what it must answer.

@@ -30,14 +30,14 @@ extension RecoveryCourse {
         var instead: Ending?
         if let next = try oldest(where: { isBehind($0) || isPast(chosen, $0) }) {
             refusal.after = next.backup.mark
-            instead = consistent(next)
+            instead = try consistent(next)
         }
         if let chosen, cause.isBehindWhatIsReached {
             refusal.before = try end(of: chosen)
             instead = try everything(chosen)
         } else if request.moment == .immediate, let newest {
             refusal.before = newest.backup.mark
-            instead = consistent(newest)
+            instead = try consistent(newest)
         }
         if let id = instead?.backup.id { instead?.reasons = [isNamed ? .backupNamed(id) : .newestBackup(id)] }
         instead?.reasons.append(.nearest(refusal))

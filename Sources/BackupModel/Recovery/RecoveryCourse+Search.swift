@@ -79,7 +79,7 @@ extension RecoveryCourse {
         _ start: Start, _ isLater: TransactionEndCondition
     ) throws(BackupError) -> Ending {
         let own = path.size.number(containing: start.backup.stop)
-        guard own <= start.last else { return consistent(start) }
+        guard own <= start.last else { return try consistent(start) }
         let end = try search.lastTransactionEnd(own...start.last).flatMap { $0 >= start.backup.stop ? $0 : nil }
         if let witness = try search.firstWitness(isLater, from: end ?? start.backup.stop, through: start.last) {
             return Ending(
@@ -87,7 +87,7 @@ extension RecoveryCourse {
                 greatest: witness.lsn, last: try search.lastSegment(ofRecordAt: witness.lsn, through: start.last),
                 reasons: start.reasons)
         }
-        guard let end else { return consistent(start) }
+        guard let end else { return try consistent(start) }
         return Ending(
             backup: start.backup, target: .position(end), end: .after(LogMark(end, nil)), greatest: end,
             last: try search.lastSegment(ofRecordAt: end, through: start.last), reasons: start.reasons)

@@ -160,16 +160,29 @@ extension RecoveryCourse {
         case .success(var start):
             let skipped = backups.prefix { $0.id != newest.id }.map { RecoveryReason.passedOver($0.id, .damaged) }
             start.reasons = [isNamed ? .backupNamed(newest.id) : .newestBackup(newest.id)] + skipped
-            return .reached(consistent(start))
+            return .reached(try consistent(start))
         case .failure(let unfit):
             return try refusal(.backupUnfit(newest.id, unfit.why), chosen: nil, at: nil)
         }
     }
 
     /// Recovery that ends as soon as the backup is consistent.
-    func consistent(_ start: Start) -> Ending {
+    ///
+    /// A server since PostgreSQL 16 that is told so stops before the first record behind that, and fails where there is
+    /// none, as after a backup of an idle standby: it is told the last record instead.
+    func consistent(_ start: Start) throws(BackupError) -> Ending {
         let backup = start.backup
-        let last = backup.numbers(path.size).upperBound
+        let numbers = backup.numbers(path.size)
+        let record = try search.lastRecord(numbers)
+        let end = try record.map { record throws(BackupError) in
+            try search.lastSegment(ofRecordAt: record, through: start.last)
+        }
+        let last = max(numbers.upperBound, end ?? 0)
+        if let record, record < backup.stop {
+            return Ending(
+                backup: backup, target: .position(record), end: .after(LogMark(record, backup.stoppedAt)),
+                greatest: record, last: last, reasons: start.reasons)
+        }
         return Ending(
             backup: backup, target: .immediate, end: .consistent(LogMark(backup.stop, backup.stoppedAt)),
             greatest: LogSequenceNumber(position: max(backup.start.position, max(backup.stop.position, 1) - 1)),
@@ -180,7 +193,7 @@ extension RecoveryCourse {
     func everything(_ start: Start) throws(BackupError) -> Ending {
         let own = path.size.number(containing: start.backup.stop)
         guard own <= start.last, let record = try search.lastRecord(own...start.last), record >= start.backup.stop
-        else { return consistent(start) }
+        else { return try consistent(start) }
         return Ending(
             backup: start.backup, target: .position(record),
             end: .after(LogMark(record, try latestTime(start))), greatest: record,

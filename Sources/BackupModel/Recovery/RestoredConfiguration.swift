@@ -66,8 +66,8 @@ package struct RestoredConfiguration: Sendable, Hashable {
         needed: HotStandbyParameters? = nil, missing: Set<String> = [],
         installedLibraries: Set<String>? = nil
     ) throws(BackupError) {
-        let main = neutralise(captured.settings, "postgresql.conf").text
-        let altered = neutralise(captured.alteredSettings, "postgresql.auto.conf")
+        let main = neutralise(captured.settings, "postgresql.conf", as: role).text
+        let altered = neutralise(captured.alteredSettings, "postgresql.auto.conf", as: role)
 
         var block = try recovery?.assignments ?? []
         block += archiving(as: role, earlier: altered.earlier)
@@ -94,19 +94,35 @@ package struct RestoredConfiguration: Sendable, Hashable {
 
 extension RestoredConfiguration {
     /// Why a line of a captured file may not act, or `nil` if it may.
-    package static func objection(to content: ServerConfigurationLine) -> String? {
+    package static func objection(to content: ServerConfigurationLine, as role: Role = .primary) -> String? {
         switch content {
         case .empty: nil
         case .unreadable: "no server can read it"
         case .inclusion: "names files of the source"
         case .setting("log_directory", let value):
             CapturedConfiguration.leavesDirectory(value) ? "a directory of the source" : nil
+        case .setting(let name, let value) where role == .clone && isOfHost(name, value):
+            "may not be possible on this host"
         case .setting(let name, _): objections[name]
         }
     }
 
-    /// The settings of which no line of a captured file may act, whatever their values.
-    package static var neutralisedNames: [String] { objections.keys.sorted() }
+    /// The settings of which no line of a captured file may act in a copy, whatever their values.
+    package static var neutralisedNames: [String] { (Array(objections.keys) + hostValues.keys).sorted() }
+
+    private static func isOfHost(_ name: String, _ value: [UInt8]) -> Bool {
+        guard let values = hostValues[name] else { return false }
+        return values.isEmpty || values.contains(String(decoding: value.map(ASCII.lowercased), as: UTF8.self))
+    }
+
+    /// Settings with the values that some builds of PostgreSQL, kernels or hosts refuse; `[]` for any.
+    ///
+    /// A server does not start on a file that has one of them, whatever the command line says. A copy does without them.
+    private static let hostValues: [String: Set<String>] = [
+        "bonjour": [], "default_toast_compression": ["lz4"], "file_copy_method": ["clone"], "file_extend_method": [],
+        "io_method": ["io_uring"], "max_stack_depth": [], "unix_socket_group": [], "wal_compression": ["lz4", "zstd"],
+        "wal_sync_method": [],
+    ]
 
     private static let objections: [String: String] = {
         var reasons: [String: String] = [:]
@@ -129,11 +145,11 @@ extension RestoredConfiguration {
         "# apex-backup restore: the backup has no postgresql.conf; PostgreSQL's own values are taken.\n".utf8)
 
     private mutating func neutralise(
-        _ bytes: [UInt8]?, _ file: String
+        _ bytes: [UInt8]?, _ file: String, as role: Role
     ) -> (text: ServerConfigurationText, earlier: [ServerConfigurationText.Statement]) {
         let captured = ServerConfigurationText(bytes ?? [])
         let (unblocked, earlier) = captured.removingBlocks()
-        let (text, lines) = unblocked.commentingOut { Self.objection(to: $0.content) }
+        let (text, lines) = unblocked.commentingOut { Self.objection(to: $0.content, as: role) }
         neutralised += lines.map { Neutralised(file: file, line: $0) }
         for line in lines {
             guard case .inclusion = line.statement.content else { continue }

@@ -27,7 +27,14 @@ package struct WALGapRecord: Sendable, Hashable, Codable {
     }
 
     /// What it is called in the repository: three numbers that sort as the gaps do.
-    package var name: String { "\(timeline.eightHexDigits)-\(Self.digits(from))-\(Self.digits(to))" }
+    package var name: String {
+        Self.namePrefix(WALReceptionStart(timeline: timeline, position: from)) + Self.digits(to)
+    }
+
+    /// With what the names of those begin that begin at a position.
+    package static func namePrefix(_ start: WALReceptionStart) -> String {
+        "\(start.timeline.eightHexDigits)-\(digits(start.position))-"
+    }
 
     private static func digits(_ lsn: LogSequenceNumber) -> String {
         UInt32(lsn.position >> 32).eightHexDigits + UInt32(truncatingIfNeeded: lsn.position).eightHexDigits

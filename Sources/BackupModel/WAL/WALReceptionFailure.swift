@@ -6,14 +6,19 @@ package enum WALReceptionFailure: Sendable, Hashable {
     case slotTaken
     /// The server has removed the WAL that was asked for.
     case walRemoved
+    /// The repository lets this process write no more, which it did before: somebody has to mend that.
+    case forbidden
+    /// Something that is stored is not what was stored, or is not there any more: it is received once more.
+    case damaged
     /// It does not pass without an operator.
     case lasting
 
     /// Judges an error by its code, and by the SQLSTATE of the server if it is the server's.
     ///
     /// A server that has let this process stream before, and has no room for it now, has none for a moment only: the
-    /// stream that was lost may still take it.
-    package init(_ code: ErrorCode, sqlstate: String?, hasStreamed: Bool) {
+    /// stream that was lost may still take it. A repository that never let this process store anything never will; it
+    /// was there when the process began.
+    package init(_ code: ErrorCode, sqlstate: String?, hasStreamed: Bool, hasStored: Bool) {
         switch (code, sqlstate) {
         case (_, "55006"): self = .slotTaken
         case (_, "58P01"): self = .walRemoved
@@ -22,14 +27,16 @@ package enum WALReceptionFailure: Sendable, Hashable {
         // The slot was dropped in between.
         case (_, "42704"): self = .passing
         case (.serverUnreachable, _), (.serverConnectionLost, _): self = .passing
-        case (.repositoryUnavailable, _), (.repositoryFull, _): self = .passing
-        // It was there: its file system is not mounted for a moment, or does not answer.
-        case (.repositoryMissing, _), (.storageFailed, _): self = hasStreamed ? .passing : .lasting
+        // Its file system is not mounted for a moment, or does not answer.
+        case (.repositoryUnavailable, _), (.repositoryFull, _), (.repositoryMissing, _): self = .passing
+        case (.storageFailed, _): self = hasStreamed ? .passing : .lasting
+        // Not the server's.
+        case (.permissionDenied, nil): self = hasStored ? .forbidden : .lasting
         case (.serverRefused, "57P03"?), (.serverRefused, "57P01"?), (.serverRefused, "57P02"?): self = .passing
         // Its disk is full, or its memory.
         case (.queryFailed, "53100"?), (.queryFailed, "53200"?): self = .passing
         case (.queryFailed, let state?): self = Self.passingClasses.contains(state.prefix(2)) ? .passing : .lasting
-        default: self = .lasting
+        default: self = code.isDamage ? .damaged : .lasting
         }
     }
 

@@ -11,14 +11,16 @@ final class PosixObjectWriter: ObjectWriter {
     private let path: KeyPath
     private let folder: OpenDirectory
     private var file: OpenFile
-    private let temporary: String
+    private var temporary: TemporaryName
+    /// Keeps the lock that shows that the writer lives while the file is closed and named.
+    private var claim: OpenFile?
     private var state = State.writing
     private var written: Int64 = 0
     private var letGo: Int64 = 0
 
     init(
         storage: PosixStorage, path: KeyPath, folder: consuming OpenDirectory, file: consuming OpenFile,
-        temporary: String
+        temporary: TemporaryName
     ) {
         self.storage = storage
         self.path = path
@@ -43,13 +45,24 @@ final class PosixObjectWriter: ObjectWriter {
 
     func finish() throws(BackupError) {
         precondition(state == .writing, "an object is finished twice")
+        try endStream()
         try file.synchronize()
+        claim = try file.duplicate()
         try file.close()
         try publish()
         state = .published
         // From here on the object is complete; a temporary name that stays is found by `temporaryFiles`.
-        try? folder.removeFile(temporary)
+        try? folder.removeFile(temporary.text)
+        claim = nil
         try folder.synchronize()
+    }
+
+    /// All content is there: from now on it is waited for.
+    private func endStream() throws(BackupError) {
+        guard temporary.isStreamed else { return }
+        let streamed = temporary.text
+        temporary.isStreamed = false
+        try folder.replace(temporary.text, with: streamed)
     }
 
     func discard() {
@@ -57,18 +70,19 @@ final class PosixObjectWriter: ObjectWriter {
         state = .discarded
         try? file.removeContent()
         try? file.close()
-        try? folder.removeFile(temporary)
+        try? folder.removeFile(temporary.text)
+        claim = nil
         try? storage.settle(path.folders)
     }
 
     private func publish() throws(BackupError) {
-        switch try folder.link(temporary, as: path.name) {
+        switch try folder.link(temporary.text, as: path.name) {
         case .done: return
         case .taken: try requireOwn()
         case .unsupported:
-            switch try folder.rename(temporary, to: path.name) {
+            switch try folder.rename(temporary.text, to: path.name) {
             case .done: return
-            case .taken: throw exists()
+            case .taken: throw try exists()
             case .unsupported:
                 throw BackupError(
                     .storageFailed, "'\(folder.path)/\(path.name)' cannot be published.",
@@ -80,12 +94,16 @@ final class PosixObjectWriter: ObjectWriter {
 
     /// Over NFS the answer to a link that succeeded can be lost, and the request repeated: then the name is ours.
     private func requireOwn() throws(BackupError) {
-        guard let mine = try folder.entry(temporary), let there = try folder.entry(path.name), mine.isSame(as: there)
-        else { throw exists() }
+        guard let mine = try folder.entry(temporary.text), let there = try folder.entry(path.name),
+            mine.isSame(as: there)
+        else { throw try exists() }
     }
 
-    private func exists() -> BackupError {
-        BackupError(
+    /// What is there is made durable before anybody relies on it: whoever named it may have died just then, or copied it.
+    private func exists() throws(BackupError) -> BackupError {
+        if try folder.entry(path.name)?.kind == .file { try folder.file(reading: path.name)?.synchronize() }
+        try folder.synchronize()
+        return BackupError(
             .objectExists, "'\(folder.path)/\(path.name)' exists already.",
             remedy: "Nothing needs to be done unless two runs were to write the same object.",
             unchanged: "The object that was there was not touched.")
@@ -106,11 +124,4 @@ struct KeyPath {
     }
 
     var all: [String] { folders + [name] }
-}
-
-/// The name of a file that is not an object yet.
-enum TemporaryName {
-    static func make() -> String { ".tmp-\(String(UInt64.random(in: .min ... .max), radix: 16))" }
-
-    static func isOne(_ name: String) -> Bool { name.hasPrefix(".tmp-") }
 }

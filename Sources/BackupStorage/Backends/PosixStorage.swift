@@ -136,6 +136,14 @@ package final class PosixStorage: Storage {
     }
 
     package func makeWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter {
+        try makeWriter(key, isStreamed: false)
+    }
+
+    package func makeStreamWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter {
+        try makeWriter(key, isStreamed: true)
+    }
+
+    private func makeWriter(_ key: ObjectKey, isStreamed: Bool) throws(BackupError) -> any ObjectWriter {
         guard let path = KeyPath(key) else {
             throw BackupError(
                 .usage, "'\(key)' cannot be the name of an object.",
@@ -144,10 +152,15 @@ package final class PosixStorage: Storage {
         // A folder may be removed as empty by another process between being made and being used.
         for _ in 0..<100 {
             guard let folder = try makeFolder(path.folders) else { continue }
-            let temporary = TemporaryName.make()
-            guard let file = try folder.file(creating: temporary) else { continue }
-            return PosixObjectWriter(
-                storage: self, path: path, folder: folder, file: file, temporary: temporary)
+            var temporary = TemporaryName(lockedAt: try LockPlace(of: folder), isStreamed: isStreamed)
+            guard let file = try folder.file(creating: temporary.text) else { continue }
+            if temporary.place != nil, (try? file.lock(at: 0, waits: false)) != true {
+                // The name must not promise a lock that cannot be had.
+                let promising = temporary.text
+                temporary.place = nil
+                try folder.replace(temporary.text, with: promising)
+            }
+            return PosixObjectWriter(storage: self, path: path, folder: folder, file: file, temporary: temporary)
         }
         throw BackupError(
             .storageFailed, "'\(key)' cannot be written in '\(root)'.",
@@ -184,43 +197,6 @@ package final class PosixStorage: Storage {
 }
 
 extension PosixStorage {
-    /// The files that writers have begun and not finished, below `prefix` or everywhere: of living processes, and of
-    /// dead ones.
-    package func temporaryFiles(under prefix: ObjectKey? = nil) throws(BackupError) -> [ObjectKey] {
-        var found: [ObjectKey] = []
-        let folders = prefix.map { KeyPath($0)?.all } ?? []
-        guard let folders, let folder = try openFolder(folders) else { return [] }
-        try collectTemporaryFiles(in: folder, prefix?.text, &found)
-        return found.sorted()
-    }
-
-    /// Removes `files`, which ``temporaryFiles(under:)`` found, and the folders that become empty.
-    package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
-        var changed: Set<[String]> = []
-        for key in files where TemporaryName.isOne(String(key.lastComponent)) {
-            let folders = key.text.split(separator: "/").dropLast().map(String.init)
-            guard let folder = try openFolder(folders) else { continue }
-            try folder.removeFile(String(key.lastComponent))
-            changed.insert(folders)
-        }
-        for folders in changed { try settle(folders) }
-    }
-
-    private func collectTemporaryFiles(
-        in folder: borrowing OpenDirectory, _ prefix: String?, _ found: inout [ObjectKey]
-    ) throws(BackupError) {
-        let path = prefix.map { "\($0)/" } ?? ""
-        for name in try folder.names() where TemporaryName.isOne(name) {
-            if let key = ObjectKey(parsing: path + name) { found.append(key) }
-        }
-        for child in try objectsAndFolders(in: folder, isRoot: prefix == nil) where child.entry.kind == .directory {
-            guard let next = try folder.directory(child.name) else { continue }
-            try collectTemporaryFiles(in: next, path + child.name, &found)
-        }
-    }
-}
-
-extension PosixStorage {
     /// The root directory; it must be there, and the same as before.
     private func openRoot() throws(BackupError) -> OpenDirectory {
         guard let directory = try OpenDirectory(path: root) else {
@@ -243,7 +219,7 @@ extension PosixStorage {
     }
 
     /// The folder below the root, or `nil` if there is none.
-    private func openFolder(_ folders: some Sequence<String>) throws(BackupError) -> OpenDirectory? {
+    func openFolder(_ folders: some Sequence<String>) throws(BackupError) -> OpenDirectory? {
         var current = try openRoot()
         for name in folders {
             guard let next = try current.directory(name) else { return nil }
@@ -286,10 +262,10 @@ extension PosixStorage {
         try openRoot().synchronize()
     }
 
-    private typealias Child = (name: String, entry: DirectoryEntry)
+    typealias Child = (name: String, entry: DirectoryEntry)
 
     /// What the folder holds, in the order of complete keys: `a-b`, then what is in `a`, as `/` follows `-`.
-    private func objectsAndFolders(
+    func objectsAndFolders(
         in folder: borrowing OpenDirectory, isRoot: Bool = false
     ) throws(BackupError) -> [Child] {
         var children: [(order: String, child: Child)] = []

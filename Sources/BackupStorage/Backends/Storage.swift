@@ -25,7 +25,8 @@ package enum PutOutcome: Sendable, Hashable {
 /// Every implementation promises:
 /// - **Atomic:** an object is either absent or whole, even after a crash while it is written. Of several writers of one
 ///   name exactly one succeeds, and the others are told so.
-/// - **Durable:** when `finish`, `putIfAbsent` or `remove` returns, what it did survives loss of power.
+/// - **Durable:** when `finish`, `putIfAbsent` or `remove` returns, what it did survives loss of power; so does an object
+///   of which they say that it was there already.
 /// - **Read after write:** a published object is visible to `info`, `list`, `children` and every way to read,
 ///   everywhere.
 /// - **Idempotent removal:** removing an object that is not there succeeds.
@@ -70,6 +71,9 @@ package protocol Storage: Sendable {
     /// Begins to write an object that will be published at `key` when its writer is finished.
     func makeWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter
 
+    /// The same for content that its source is still writing: until it is finished, ``unfinishedWrites(in:)`` says so.
+    func makeStreamWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter
+
     /// Removes the objects, in no certain order, and the folders that become empty; they need not be there.
     func remove(_ keys: [ObjectKey]) throws(BackupError)
 
@@ -78,6 +82,9 @@ package protocol Storage: Sendable {
 
     /// What writers have begun below the folder `prefix`, or anywhere, and not finished: living ones, and dead ones.
     func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey]
+
+    /// What writers have begun directly in `folder` and not finished, and what is known of them.
+    func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite]
 
     /// Removes `files`, which ``temporaryFiles(under:)`` found; only those that nobody writes any more who may still
     /// succeed.
@@ -90,6 +97,14 @@ package protocol Storage: Sendable {
 extension Storage {
     /// Removes the object, and the folders that become empty; it need not be there.
     package func remove(_ key: ObjectKey) throws(BackupError) { try remove([key]) }
+
+    package func makeStreamWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter { try makeWriter(key) }
+
+    /// Of a storage that knows nothing of its writers.
+    package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try temporaryFiles(under: folder).filter { $0 == folder.appending(String($0.lastComponent)) }
+            .map { UnfinishedWrite(key: $0, size: 0, changedAt: nil) }
+    }
 }
 
 /// Writes one object, which becomes visible, whole, when it is finished; one that is dropped or discarded leaves

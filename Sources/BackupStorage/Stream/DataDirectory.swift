@@ -123,6 +123,20 @@ package struct DataDirectory: Sendable {
         return true
     }
 
+    /// Moves the file `path` to `place`, durably; its directory is there, and the name in it is free.
+    package func move(_ path: DataPath, to place: DataPath) throws(BackupError) {
+        let (folder, name) = try parent(of: path)
+        let (target, final) = try parent(of: place)
+        guard let folder, let target else {
+            throw BackupError(
+                .restoreFailed, "'\(self.path)/\(path)' cannot be moved.", reason: "a directory on the way is missing",
+                remedy: "Find out who changes the directory, and restore again.")
+        }
+        try folder.directory.move(name, into: target.directory, as: final)
+        try target.directory.synchronize()
+        try folder.directory.synchronize()
+    }
+
     /// Returns when everything is on stable storage.
     package func synchronize() throws(BackupError) { try root.directory.synchronizeFileSystem() }
 

@@ -304,6 +304,18 @@ struct ByteName: EntryName {
         }
     }
 
+    /// Moves the file `name` into `folder` of the same file system, where the name `final` must be free.
+    func move(
+        _ name: some EntryName, into folder: borrowing OpenDirectory, as final: some EntryName
+    ) throws(BackupError) {
+        let isDone = unsafe name.withCharacters { old in
+            unsafe final.withCharacters { new in
+                unsafe renameat2(descriptor, old, folder.descriptor, new, renameNoReplace) == 0
+            }
+        }
+        guard isDone else { throw systemError(errno, "'\(path)/\(name)' cannot be moved to '\(folder.path)'.") }
+    }
+
     /// Moves the file `name` to `path`, where one may be, in any directory of the same file system; false if it is on
     /// another.
     func move(_ name: String, to path: String) throws(BackupError) -> Bool {
@@ -368,6 +380,15 @@ struct ByteName: EntryName {
         }
         let (bytes, isMore) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
         return isMore ? .max : Int64(clamping: bytes)
+    }
+
+    /// The number by which Linux knows the kind of file system.
+    func fileSystemType() throws(BackupError) -> UInt32 {
+        var status = statfs()
+        guard unsafe fstatfs(descriptor, &status) == 0 else {
+            throw systemError(errno, "The file system of '\(path)' cannot be examined.")
+        }
+        return UInt32(truncatingIfNeeded: status.f_type)
     }
 
     func notFollowed(_ name: some EntryName) -> BackupError {

@@ -206,15 +206,36 @@ internal import Glibc
     /// Gives back the lock of the byte at `offset`.
     func unlock(at offset: Int64) { _ = setLock(CInt(F_UNLCK), at: offset, command: setOwnLock) }
 
+    /// Whether somebody else who opened the file has the lock of the byte at `offset`; `nil` if that cannot be told.
+    func isLocked(at offset: Int64) -> Bool? {
+        var range = Self.lockRange(CInt(F_WRLCK), at: offset)
+        let isKnown = unsafe withUnsafeMutablePointer(to: &range) { range in
+            retrying { unsafe fcntl(descriptor, getOwnLock, UnsafeMutableRawPointer(range)) } == 0
+        }
+        return isKnown ? range.l_type != Int16(F_UNLCK) : nil
+    }
+
     private func setLock(_ type: CInt, at offset: Int64, command: CInt) -> Bool {
+        var range = Self.lockRange(type, at: offset)
+        return unsafe withUnsafeMutablePointer(to: &range) { range in
+            retrying { unsafe fcntl(descriptor, command, UnsafeMutableRawPointer(range)) } == 0
+        }
+    }
+
+    private static func lockRange(_ type: CInt, at offset: Int64) -> Glibc.flock {
         var range = Glibc.flock()
         range.l_type = Int16(type)
         range.l_whence = Int16(SEEK_SET)
         range.l_start = off_t(offset)
         range.l_len = 1
-        return unsafe withUnsafeMutablePointer(to: &range) { range in
-            retrying { unsafe fcntl(descriptor, command, UnsafeMutableRawPointer(range)) } == 0
-        }
+        return range
+    }
+
+    /// The same open file once more, with its locks, which are given back when both are closed.
+    func duplicate() throws(BackupError) -> OpenFile {
+        let descriptor = fcntl(self.descriptor, F_DUPFD_CLOEXEC, 0)
+        guard descriptor >= 0 else { throw systemError(errno, "'\(name)' cannot be opened once more.") }
+        return OpenFile(opened: descriptor, name: name)
     }
 
     /// What tells the file from all others, and whether it was changed.
@@ -239,6 +260,7 @@ private let brokenPipesAreErrors: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
 /// Linux's own commands, which the C library shows only to programs that ask for GNU extensions.
 private let setPipeSize: CInt = 1031
+private let getOwnLock: CInt = 36
 private let setOwnLock: CInt = 37
 private let waitForOwnLock: CInt = 38
 

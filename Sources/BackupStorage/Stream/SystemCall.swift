@@ -33,6 +33,18 @@ func retrying<Result: FixedWidthInteger>(_ call: () -> Result) -> Result {
     }
 }
 
+/// The version of the C library, `2.36`, as PostgreSQL names its collations' version; `nil` if it is not GNU's.
+package func systemLibraryVersion() -> String? {
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: 64) { room, count in
+        let length = unsafe room.withMemoryRebound(to: CChar.self) { room in
+            unsafe confstr(Int32(_CS_GNU_LIBC_VERSION), room.baseAddress, room.count)
+        }
+        // What it counts is the text with the zero behind it.
+        count = length <= room.count ? max(length, 1) - 1 : 0
+    }
+    return String(decoding: bytes, as: UTF8.self).split(separator: " ").last.map(String.init)
+}
+
 /// Starts a program that this one does not wait for, in the current directory.
 ///
 /// It leads a session of its own without a terminal, reads nothing, what it prints is lost, and it inherits no open file

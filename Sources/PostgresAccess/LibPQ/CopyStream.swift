@@ -22,7 +22,7 @@ extension PostgresConnection {
     func beginCopy(_ command: String) throws -> CommandRows {
         try interrupt.sending { try send(command, nil) }
         var before: CommandRows = []
-        while let result = unsafe PQgetResult(handle) {
+        while let result = try unsafe nextResult() {
             defer { unsafe PQclear(result) }
             switch unsafe PQresultStatus(result) {
             case PGRES_TUPLES_OK: before.append(unsafe rows(of: result))
@@ -103,7 +103,7 @@ extension PostgresConnection {
     func finishCopy() throws(StatementFailure) -> (after: CommandRows, failure: ServerError?) {
         var after: CommandRows = []
         var failure: ServerError?
-        while let result = unsafe PQgetResult(handle) {
+        while let result = try unsafe nextResult() {
             defer { unsafe PQclear(result) }
             switch unsafe PQresultStatus(result) {
             case PGRES_TUPLES_OK: after.append(unsafe rows(of: result))
@@ -143,7 +143,7 @@ extension PostgresConnection {
     }
 
     private func drain() {
-        while let result = unsafe PQgetResult(handle) { unsafe PQclear(result) }
+        while let result = try? unsafe nextResult() { unsafe PQclear(result) }
     }
 }
 

@@ -1,3 +1,4 @@
+import BackupModel
 import CLibPQ
 import Glibc
 
@@ -22,9 +23,14 @@ enum StatementFailure: Error {
     let interrupt: ConnectionInterrupt
     /// What libpq calls with notices, held for as long as it may.
     var noticeBox: NoticeBox?
+    /// For how long the server may send nothing while something of it is due; `nil` for as long as it likes.
+    let longestSilence: Duration?
+    /// Whether it is of no more use, although libpq does not know.
+    private var isGivenUp = false
 
-    private init(handle: OpaquePointer) {
+    private init(handle: OpaquePointer, longestSilence: Duration?) {
         unsafe self.handle = unsafe handle
+        self.longestSilence = longestSilence
         interrupt = unsafe ConnectionInterrupt(cancelHandle: PQgetCancel(handle), socket: PQsocket(handle))
     }
 
@@ -35,7 +41,8 @@ enum StatementFailure: Error {
 
     /// Connects; `timeout` is for each address that libpq tries, as its `connect_timeout` is.
     static func open(
-        _ keywords: [(name: String, value: String)], timeout: Duration, isCancelled: () -> Bool
+        _ keywords: [(name: String, value: String)], timeout: Duration, longestSilence: Duration? = nil,
+        isCancelled: () -> Bool
     ) throws(ConnectFailure) -> PostgresConnection {
         let started = unsafe withCStrings(keywords.map(\.name)) { names in
             unsafe withCStrings(keywords.map(\.value)) { values in unsafe PQconnectStartParams(names, values, 0) }
@@ -51,7 +58,7 @@ enum StatementFailure: Error {
             throw error
         }
         unsafe PQsetErrorVerbosity(handle, PQERRORS_DEFAULT)
-        return unsafe PostgresConnection(handle: handle)
+        return unsafe PostgresConnection(handle: handle, longestSilence: longestSilence)
     }
 
     private static func waitUntilConnected(
@@ -95,7 +102,7 @@ enum StatementFailure: Error {
 
     var serverVersionNumber: Int { Int(unsafe PQserverVersion(handle)) }
     var backendProcessID: Int32 { unsafe PQbackendPID(handle) }
-    var isLost: Bool { unsafe PQstatus(handle) == CONNECTION_BAD }
+    var isLost: Bool { unsafe isGivenUp || PQstatus(handle) == CONNECTION_BAD }
 
     func parameter(_ name: String) -> String? { unsafe text(PQparameterStatus(handle, name)) }
 
@@ -108,7 +115,7 @@ enum StatementFailure: Error {
         try interrupt.sending { try send(sql, parameters) }
         unsafe PQsetSingleRowMode(handle)
         var failure: (any Error)?
-        while let result = unsafe PQgetResult(handle) {
+        while let result = try unsafe nextResult() {
             defer { unsafe PQclear(result) }
             let status = unsafe PQresultStatus(result)
             switch status {
@@ -133,6 +140,27 @@ enum StatementFailure: Error {
         }
         if let failure { throw failure }
         if isLost { throw StatementFailure.connectionLost(unsafe text(PQerrorMessage(handle)) ?? "") }
+    }
+
+    /// What the server answers next, as `PQgetResult` returns it, which waits for ever.
+    func nextResult() throws(StatementFailure) -> OpaquePointer? {
+        var silence = ServerSilence(longest: longestSilence)
+        while longestSilence != nil, !isLost, unsafe PQisBusy(handle) == 1 {
+            var wait = pollfd(fd: unsafe PQsocket(handle), events: Int16(POLLIN), revents: 0)
+            let hasCome = unsafe poll(&wait, 1, ServerSilence.pause) > 0
+            // What came before the connection broke is what the server has said of it.
+            if hasCome, unsafe PQconsumeInput(handle) != 1 { break }
+            if silence.isTooLong(hasCome: hasCome) { throw giveUp(after: silence) }
+        }
+        return unsafe PQgetResult(handle)
+    }
+
+    /// Says that the connection is of no more use: nobody waits for what is on its way to the server.
+    func giveUp() { isGivenUp = true }
+
+    func giveUp(after silence: ServerSilence) -> StatementFailure {
+        giveUp()
+        return .connectionLost("the server has sent nothing for \(silence.text)")
     }
 
     func send(_ sql: String, _ parameters: [String?]?) throws(StatementFailure) {
@@ -177,4 +205,26 @@ enum StatementFailure: Error {
 /// A field of the error or notice that `result` carries, by PostgreSQL's letter for it ("Error and Notice Message Fields").
 func errorField(_ result: OpaquePointer, _ letter: Character) -> String? {
     unsafe text(PQresultErrorField(result, Int32(letter.asciiValue ?? 0)))
+}
+
+/// Adds up for how long a server has sent nothing.
+///
+/// What this side takes for itself is no silence of the server: pauses count in which it could have sent something.
+struct ServerSilence {
+    /// How long one pause is, in milliseconds.
+    static let pause: Int32 = 100
+
+    private let longest: Duration?
+    private var pauses = 0
+
+    /// A server that may be silent for `longest`; `nil` for ever.
+    init(longest: Duration?) { self.longest = longest }
+
+    var text: String { DurationText.format(longest ?? .zero) }
+
+    /// Counts a pause, at the end of which something has come or has not.
+    mutating func isTooLong(hasCome: Bool) -> Bool {
+        pauses = hasCome ? 0 : pauses + 1
+        return longest.map { .milliseconds(Int64(Self.pause)) * pauses >= $0 } ?? false
+    }
 }

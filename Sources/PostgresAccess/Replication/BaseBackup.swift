@@ -18,7 +18,8 @@ package struct BaseBackupOptions: Sendable, Hashable {
 
     /// The command of PostgreSQL 15 and newer.
     ///
-    /// `WAIT false`: its WAL is streamed beside it, so that a failing archiver does not hold it up.
+    /// `WAIT false`: its WAL is streamed beside it, so that a failing archiver does not hold it up, or is waited for in
+    /// the archive itself.
     var command: String {
         var options = [
             "LABEL \(quoteLiteral(label))", "PROGRESS true", "CHECKPOINT '\(isFast ? "fast" : "spread")'", "WAIT false",

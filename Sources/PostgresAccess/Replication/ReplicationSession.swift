@@ -8,13 +8,15 @@ package struct ReplicationSession: Sendable {
 
     /// Opens a session for physical replication; `timeout` is for each address that the settings lead to.
     ///
-    /// The role needs the attribute REPLICATION, and pg_hba.conf a line for the database `replication`.
+    /// The role needs the attribute REPLICATION, and pg_hba.conf a line for the database `replication`. A server that
+    /// sends nothing for `longestSilence` while it owes an answer is taken for lost.
     package static func connect(
-        _ settings: ConnectionSettings, applicationName: String, timeout: Duration
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration, longestSilence: Duration? = nil
     ) async throws -> ReplicationSession {
         let session = PostgresSession(settings: settings)
         do {
-            try await session.open(applicationName: applicationName, timeout: timeout, replication: true)
+            try await session.open(
+                applicationName: applicationName, timeout: timeout, longestSilence: longestSilence, replication: true)
         } catch {
             throw describe(error)
         }
@@ -23,10 +25,11 @@ package struct ReplicationSession: Sendable {
 
     /// Runs `body` with a session and closes it whatever happens.
     package static func with<Value: Sendable>(
-        _ settings: ConnectionSettings, applicationName: String, timeout: Duration,
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration, longestSilence: Duration? = nil,
         _ body: (ReplicationSession) async throws -> Value
     ) async throws -> Value {
-        let session = try await connect(settings, applicationName: applicationName, timeout: timeout)
+        let session = try await connect(
+            settings, applicationName: applicationName, timeout: timeout, longestSilence: longestSilence)
         return try await session.session.closing { try await body(session) }
     }
 

@@ -39,7 +39,7 @@ extension ReplicationSession {
     ///
     /// Returns when `control` says so, or at the end of the timeline. Its flushed position is reported when it has moved,
     /// every ten seconds, and whenever the server asks; `clock` is the time that a report carries. A server that answers
-    /// no report for a minute is taken for lost.
+    /// no report for a minute, or for as long as the session says, is taken for lost.
     ///
     /// `onPause` is called when nothing more has come yet, ten times a second and more, and before a report that the
     /// server asks for: what it makes durable is told at once.
@@ -53,14 +53,21 @@ extension ReplicationSession {
         let settings = settings
         return try await session.withConnection { connection in
             _ = try connection.beginCopy(command)
+            // One that is left in the middle of its stream is of no more use.
+            var isOver = false
+            defer { if !isOver { connection.giveUp() } }
             var stream = WALStreamReader(received: start)
             var reports = WALStreamReports()
             var isEnding = false
-            var silence: Int32 = 0
+            var broken: (any Error)?
+            var silence = ServerSilence(longest: connection.longestSilence ?? Self.longestSilence)
             while true {
                 let progress = try connection.nextMessage(waits: false) { message in
-                    try stream.read(message, settings: settings, onData)
+                    // Thrown from here it would be cancelled on the server first, which may not answer any more.
+                    do { try stream.read(message, settings: settings, onData) } catch { broken = error }
                 }
+                if let broken { throw broken }
+                if Task.isCancelled { throw CancellationError() }
                 if progress == .ended {
                     // At the end of a timeline the server waits for its client to end the copy too; after an error, which
                     // is read next, there is no copy any more.
@@ -78,15 +85,12 @@ extension ReplicationSession {
                         isEnding = true
                     }
                 }
-                if Task.isCancelled { throw CancellationError() }
                 guard progress == .nothingYet else { continue }
-                // What this side takes for itself is no silence of the server.
-                silence = try connection.awaitInput(milliseconds: Self.pause) ? 0 : silence + Self.pause
-                if silence >= Self.longestSilence {
-                    throw StatementFailure.connectionLost("the server has sent nothing for a minute")
-                }
+                let hasCome = try connection.awaitInput(milliseconds: ServerSilence.pause)
+                if silence.isTooLong(hasCome: hasCome) { throw connection.giveUp(after: silence) }
             }
             let (after, failure) = try connection.finishCopy()
+            isOver = true
             if let failure { throw StatementFailure.server(failure) }
             guard !isEnding else { return .stopped }
             guard let row = after.first?.first, row.count == 2, let next = row[0].flatMap({ UInt32($0) }),
@@ -96,9 +100,7 @@ extension ReplicationSession {
         }
     }
 
-    /// In milliseconds.
-    private static let pause: Int32 = 100
-    private static let longestSilence: Int32 = 60_000
+    private static let longestSilence = Duration.seconds(60)
 }
 
 /// Decides when a report is due.

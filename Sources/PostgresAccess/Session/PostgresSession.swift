@@ -3,12 +3,14 @@ import BackupModel
 extension PostgresSession {
     /// Opens a session; `timeout` is for each address that the settings lead to.
     ///
-    /// No time-out of the role, the database or the server ends its statements or the session, except through a pooler.
+    /// No time-out of the role, the database or the server ends its statements or the session, except through a pooler. A
+    /// server that sends nothing for `longestSilence` while it owes an answer is taken for lost: for statements that are
+    /// short.
     package static func connect(
-        _ settings: ConnectionSettings, applicationName: String, timeout: Duration
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration, longestSilence: Duration? = nil
     ) async throws -> PostgresSession {
         let session = PostgresSession(settings: settings)
-        try await session.open(applicationName: applicationName, timeout: timeout)
+        try await session.open(applicationName: applicationName, timeout: timeout, longestSilence: longestSilence)
         do {
             try await session.turnTimeoutsOff()
             return session
@@ -18,12 +20,14 @@ extension PostgresSession {
         }
     }
 
-    /// Runs `body` with a session as ``connect(_:applicationName:timeout:)`` opens it, and closes it whatever happens.
+    /// Runs `body` with a session as ``connect(_:applicationName:timeout:longestSilence:)`` opens it, and closes it
+    /// whatever happens.
     package static func with<Value: Sendable>(
-        _ settings: ConnectionSettings, applicationName: String, timeout: Duration,
+        _ settings: ConnectionSettings, applicationName: String, timeout: Duration, longestSilence: Duration? = nil,
         _ body: (PostgresSession) async throws -> Value
     ) async throws -> Value {
-        let session = try await connect(settings, applicationName: applicationName, timeout: timeout)
+        let session = try await connect(
+            settings, applicationName: applicationName, timeout: timeout, longestSilence: longestSilence)
         return try await session.closing { try await body(session) }
     }
 
@@ -50,15 +54,16 @@ extension PostgresSession {
         try await query("SELECT pg_catalog.pg_backend_pid()").firstValue == String(announcedProcessID)
     }
 
-    func open(applicationName: String, timeout: Duration, replication: Bool = false) throws {
+    func open(
+        applicationName: String, timeout: Duration, longestSilence: Duration?, replication: Bool = false
+    ) throws {
         var candidates = settings
         while connection == nil {
             try Task.checkCancellation()
             do throws(ConnectFailure) {
                 connection = try PostgresConnection.open(
                     candidates.sessionKeywords(applicationName: applicationName, replication: replication),
-                    timeout: timeout,
-                    isCancelled: { Task.isCancelled })
+                    timeout: timeout, longestSilence: longestSilence, isCancelled: { Task.isCancelled })
             } catch {
                 try Task.checkCancellation()
                 // libpq goes on to the next host when one refuses, but not when one accepts and then says nothing.
@@ -122,7 +127,11 @@ extension PostgresSession {
         guard let connection else { throw settings.lostError("the session is closed") }
         let interrupt = connection.interrupt
         let statement = interrupt.begin()
-        defer { interrupt.end(connectionIsLost: connection.isLost) }
+        defer {
+            // Whoever does not wait for the server's answer does not wait for its word on the cancelling either.
+            if connection.longestSilence != nil, Task.isCancelled { connection.giveUp() }
+            interrupt.end(connectionIsLost: connection.isLost)
+        }
         return try await withTaskCancellationHandler {
             do {
                 return try body(connection)

@@ -12,10 +12,12 @@ import Testing
 /// One after the other: each starts servers of its own.
 @Suite(.serialized, .needsPhysicalBackups) struct `A physical backup beside what befalls its server` {
     private func take(
-        _ scratch: ScratchRepository, as server: ConnectionSettings? = nil, maxRate: Int64? = nil
+        _ scratch: ScratchRepository, as server: ConnectionSettings? = nil, maxRate: Int64? = nil,
+        wal: BackupPolicy.PhysicalSettings.WALCapture = .stream
     ) async throws -> BackupManifest {
         var settings = BackupPolicy.PhysicalSettings()
         settings.maxRate = maxRate
+        settings.wal = wal
         let backup = PhysicalBackup(
             repository: scratch.repository, connection: server ?? scratch.server.settings,
             request: .init(settings: settings, jobs: 2))
@@ -78,6 +80,9 @@ import Testing
         try await PostgresCluster.with(configuration: ["full_page_writes": "on"]) { cluster in
             let scratch = try await ScratchRepository(for: cluster)
             try await cluster.withStandby { standby in
+                // Its last segment may never come into an archive.
+                let refused = try await requireFailure { try await take(scratch, as: standby, wal: .archive) }
+                #expect(refused.code == .serverUnsupported && refused.message.contains("is a standby"), "\(refused)")
                 let running = Task { try await take(scratch, as: standby, maxRate: 1 << 20) }
                 #expect(await isSending(cluster, at: standby))
                 try await cluster.execute("SELECT pg_promote()", in: standby)

@@ -12,9 +12,10 @@ import Testing
 @Suite(.serialized, .needsPhysicalBackups) struct `A physical backup that cannot be as asked` {
     private func take(
         _ scratch: ScratchRepository, as role: ConnectionSettings? = nil, maxRate: Int64? = nil,
-        compression: Compression = .zstd(level: 1)
+        compression: Compression = .zstd(level: 1), wal: BackupPolicy.PhysicalSettings.WALCapture = .stream
     ) async throws -> BackupManifest {
         var settings = BackupPolicy.PhysicalSettings()
+        settings.wal = wal
         settings.maxRate = maxRate
         settings.compression = compression
         let backup = PhysicalBackup(
@@ -58,6 +59,9 @@ import Testing
         try elsewhere.write(Array(closed.utf8), to: "access.conf")
         try await PostgresCluster.with(configuration: ["hba_file": elsewhere.path(of: "access.conf")]) { cluster in
             let scratch = try await ScratchRepository(for: cluster)
+            let alone = try await requireFailure { try await take(scratch, wal: .archive) }
+            #expect(alone.code == .serverUnsupported, "\(alone)")
+            #expect(alone.reason?.contains("archive_mode is off") == true, "\(alone)")
             let refused = try await requireFailure { try await take(scratch) }
             #expect(refused.code == .authenticationFailed && refused.remedy.contains("pg_hba.conf"), "\(refused)")
 

@@ -63,43 +63,68 @@ import Testing
     }
 
     /// What a source may have in its configuration that a copy of it must not follow.
-    private func badSettings(_ witness: String) -> String {
-        """
-        data_directory = '\(witness)-data'
-        hba_file = '\(witness)-hba'
-        ident_file = '\(witness)-ident'
-        external_pid_file = '\(witness)-pid'
-        unix_socket_directories = '\(witness)-sockets'
-        port = 1
-        listen_addresses = '*'
-        archive_mode = always
-        archive_command = 'touch \(witness)-archived'
-        archive_cleanup_command = 'touch \(witness)-cleaned'
-        recovery_end_command = 'touch \(witness)-recovered'
-        ssl = on
-        ssl_cert_file = '\(witness)-certificate'
-        ssl_passphrase_command = 'touch \(witness)-asked'
-        primary_conninfo = 'host=\(witness)'
-        primary_slot_name = 'production'
-        synchronous_standby_names = '*'
-        max_logical_replication_workers = 9
-        max_sync_workers_per_subscription = 9
-        shared_preload_libraries = 'no_such_library, pg_cron'
-        session_preload_libraries = 'no_such_library'
-        local_preload_libraries = 'no_such_library'
-        cron.launch_active_jobs = on
-        timescaledb.max_background_workers = 9
-        huge_pages = on
-        shared_buffers = '1TB'
-        min_dynamic_shared_memory = '1TB'
-        logging_collector = on
-        log_destination = csvlog
-        log_directory = '\(witness)-log'
-        cluster_name = production
-        hot_standby = off
-        max_connections = 5
-        max_wal_senders = 0
-        """
+    private func badSettings(_ witness: String, major: Int) -> String {
+        let later = """
+            transaction_buffers = '512MB'
+            subtransaction_buffers = '512MB'
+            commit_timestamp_buffers = '512MB'
+            multixact_offset_buffers = '512MB'
+            multixact_member_buffers = '512MB'
+            notify_buffers = '512MB'
+            serializable_buffers = '512MB'
+            """
+        return """
+            \(major >= 17 ? later : "db_user_namespace = on")
+            \(major >= 16 ? "reserved_connections = 200" : "")
+            unix_socket_group = 'nobody-has-this-group'
+            unix_socket_permissions = 0000
+            superuser_reserved_connections = 200
+            jit_provider = '\(witness)-jit'
+            shared_memory_type = sysv
+            dynamic_shared_memory_type = mmap
+            wal_buffers = '1GB'
+            track_activity_query_size = '1MB'
+            recovery_prefetch = off
+            wal_level = minimal
+            zero_damaged_pages = on
+            ignore_checksum_failure = on
+            ignore_invalid_pages = on
+            ignore_system_indexes = on
+            data_directory = '\(witness)-data'
+            hba_file = '\(witness)-hba'
+            ident_file = '\(witness)-ident'
+            external_pid_file = '\(witness)-pid'
+            unix_socket_directories = '\(witness)-sockets'
+            port = 1
+            listen_addresses = '*'
+            archive_mode = always
+            archive_command = 'touch \(witness)-archived'
+            archive_cleanup_command = 'touch \(witness)-cleaned'
+            recovery_end_command = 'touch \(witness)-recovered'
+            ssl = on
+            ssl_cert_file = '\(witness)-certificate'
+            ssl_passphrase_command = 'touch \(witness)-asked'
+            primary_conninfo = 'host=\(witness)'
+            primary_slot_name = 'production'
+            synchronous_standby_names = '*'
+            max_logical_replication_workers = 9
+            max_sync_workers_per_subscription = 9
+            shared_preload_libraries = 'no_such_library, pg_cron'
+            session_preload_libraries = 'no_such_library'
+            local_preload_libraries = 'no_such_library'
+            cron.launch_active_jobs = on
+            timescaledb.max_background_workers = 9
+            huge_pages = on
+            shared_buffers = '1TB'
+            min_dynamic_shared_memory = '1TB'
+            logging_collector = on
+            log_destination = csvlog
+            log_directory = '\(witness)-log'
+            cluster_name = production
+            hot_standby = off
+            max_connections = 5
+            max_wal_senders = 0
+            """
     }
 
     @Test func `answers each question right, whatever its source had set, and leaves no witness of it`() async throws {
@@ -107,7 +132,7 @@ import Testing
             let folder = PostgresCluster.temporaryPath("witness")
             try FileManager.default.createDirectory(
                 atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o777])
-            let bad = badSettings("\(folder)/w")
+            let bad = badSettings("\(folder)/w", major: scratch.server.tools.major)
             try await started(
                 scratch,
                 change: { data in

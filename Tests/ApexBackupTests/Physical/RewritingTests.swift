@@ -85,7 +85,7 @@ import Testing
 
         /// Changes `restored` and its tablespace with a server of its own.
         func change() async throws {
-            try await cluster.withServer(on: restored) { server in
+            try await cluster.withServer(on: restored, ["wal_keep_size": "1GB"]) { server in
                 #expect(
                     await eventually {
                         (try? await cluster.answer("SELECT pg_is_in_recovery()", at: server)) == "f"
@@ -93,7 +93,8 @@ import Testing
                 for sql in [
                     "UPDATE t SET text = 'changed' WHERE n % 100 = 0", "TRUNCATE u",
                     "CREATE TABLE new AS SELECT 1 AS n",
-                    "CREATE DATABASE other", "INSERT INTO elsewhere VALUES (1)", "CHECKPOINT",
+                    "CREATE DATABASE other", "INSERT INTO elsewhere VALUES (1)", "SELECT pg_switch_wal()",
+                    "INSERT INTO elsewhere VALUES (2)", "CHECKPOINT",
                 ] { try await cluster.execute(sql, in: server) }
             }
         }
@@ -103,6 +104,20 @@ import Testing
         try await Place.with { place in
             let outside = "\(place.folder)/outside"
             try await place.change()
+            // One is archived as it is, another with other content: that is no copy of it.
+            let list = "cd \"$1\" && find . -maxdepth 1 -type f | sort | xargs sha256sum"
+            let wal = "\(place.restored)/pg_wal"
+            func names() async throws -> [String] {
+                try await runScript("ls \"$1\" | grep '^00000002'", wal).output.split(separator: "\n").map(String.init)
+            }
+            let own = try await names()
+            try #require(own.count > 2 && own[0] == "00000002.history", "\(own)")
+            for name in own.prefix(2) {
+                let push = WALPush(repository: place.scratch.repository)
+                _ = try await onOwnThreads { try push.run("\(wal)/\(name)") }
+            }
+            try await runScript("echo >>\"$1/00000002.history\"", wal)
+            let before = try await runScript(list, wal).output.split(separator: "\n")
             let warnings = try place.prepared(rewrites: true).prepared.plan.warnings
             #expect(warnings.contains { $0.contains("that the archive lacks") }, "\(warnings)")
             let t = try #require(try await place.cluster.answer("SELECT pg_relation_filepath('t')"))
@@ -132,9 +147,25 @@ import Testing
             #expect(forecast.compared > 900 && forecast.missing > 0 && forecast.removed > 4, "\(forecast)")
             let result = try await onOwnThreads { try await restore.run(prepared) }
             #expect(result.keptBytes > result.writtenBytes && result.writtenBytes > 0, "\(result)")
+            // Nothing is lost that only this directory had, also when it is rewritten once more.
+            let saved = try #require(result.keptWAL)
+            let after = try await runScript(list, saved.directory).output.split(separator: "\n")
+            #expect(after.count == saved.files && Set(after).isSubset(of: before), "\(saved): \(after), \(before)")
+            #expect(saved.first == "00000002.history" && saved.last > own[1], "\(saved)")
+            #expect(!after.contains { $0.hasSuffix("/\(own[1])") }, "the archive has it")
+            #expect(try await place.restore(rewrites: true).keptWAL == nil)
+            #expect(try await runScript(list, saved.directory).output.split(separator: "\n") == after)
+            let push = WALPush(repository: place.scratch.repository)
+            let last = try await onOwnThreads { try push.run("\(saved.directory)/\(saved.last)") }
+            #expect(!last.wasPresent, "and 'wal push' takes it from there")
+            try await runScript("rm -r \"$1/apex-backup-unarchived\"", wal)
+            // What this test archived is among the WAL of a restore by now.
+            try await runScript(
+                "cp -p \"$1/restored/apex-backup-wal/00000002.history\" \"$1/fresh/apex-backup-wal/\"", place.folder)
             // What belongs to another major version stays where it is.
             #expect(try await runScript("rm -r \"$1/space/PG_14_202107181\"", place.folder).status == .exited(0))
-            #expect(try await place.differences() == "")
+            let differences = try await place.differences()
+            #expect(differences == "", "\(differences)")
             let kept = try await runScript("cat file folder/* && sha256sum -c sum", directory: outside)
             #expect(kept.status == .exited(0) && kept.output.hasPrefix("kept\nkept\n"), "\(kept)")
             #expect(try await runScript("find . -type f | wc -l", directory: outside).output == "4\n")

@@ -82,6 +82,8 @@ private func problem(_ text: String) -> String? {
         ("retention: {window: 0s}", { $0.retentionWindow == .zero }),
         ("objectives: {rto: 1h}", { $0.objectives.rto == .seconds(3600) && $0.objectives.rpo == .seconds(900) }),
         ("restore: {into: /restore}", { $0.restoreInto == .directory("/restore") }),
+        ("backup: {physical: {wal: archive}}", { $0.physical.wal == .archive }),
+        ("backup: {physical: {wal_timeout: 90s}}", { $0.physical.walTimeout == .seconds(90) }),
         ("restore: {into: 'postgresql://u@h/db'}", { $0.restoreInto == .server(.url("postgresql://u@h/db")) }),
         ("restore: {into: 'file:/run/url'}", { $0.restoreInto == .server(.secret(.file("/run/url"))) }),
     ]
@@ -105,8 +107,12 @@ private func problem(_ text: String) -> String? {
         ("backup: {logical: {compression: 'zstd:99'}}", "'backup.logical.compression' can not be 'zstd:99'"),
         ("backup: {logical: {compression: lz4}}", "'backup.logical.compression' can not be 'lz4'"),
         (
-            "backup: {physical: {wal: archive}}",
-            "a base backup whose WAL comes from the archive ('backup.physical.wal') is not supported by this version"
+            "backup: {physical: {wal: archived}}",
+            "'backup.physical.wal' can not be 'archived'; did you mean 'archive'?"
+        ),
+        (
+            "backup: {physical: {wal_timeout: 5}}",
+            "'backup.physical.wal_timeout': '5' has no unit; write 5s, 5m, 5h or 5d"
         ),
         ("backup: {physical: {wall: stream}}", "unknown key 'wall' in 'backup.physical'; did you mean 'wal'?"),
         ("backup: {jobs: 0}", "'backup.jobs' must be a whole number from 1 to 64, not '0'"),

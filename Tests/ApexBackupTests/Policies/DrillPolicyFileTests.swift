@@ -80,6 +80,8 @@ private let plain = DrillPolicy(
         let time = Timestamp(microseconds: 1_737_988_200_000_000)
         #expect(try source("{time: '2025-01-27T14:30:00Z'}").target == .moment(.time(time)))
         #expect(try source("{random_within: window}").target == .random(within: nil))
+        let xid = try source("{xid: 48213}, select: {method: id, id: 20260101T000000Z-0001}")
+        #expect(xid.target == .moment(.transaction(48213)))
         let random = try source("{random_within: 7d, seed: 42}")
         #expect(random.kind == .physical && random.target == .random(within: .seconds(604_800)) && random.seed == 42)
     }
@@ -215,6 +217,15 @@ private let plain = DrillPolicy(
         ("source: {kind: physical, target: {latest: true, name: a}}", "'source.target' must have one target"),
         ("source: {kind: physical, target: {latest: false}}", "'source.target.latest' can only be true"),
         ("source: {kind: physical, target: {time: yesterday}}", "'source.target.time' can not be 'yesterday'"),
+        (
+            "source: {kind: physical, target: {xid: 0}}",
+            "'source.target.xid' must be a whole number from 1 to 9223372036854775807, not '0'"
+        ),
+        ("source: {kind: physical, target: {xid: 7}}", "'source.target.xid' needs the backup to begin with"),
+        (
+            "source: {kind: physical, target: {xid: 7}, select: {method: oldest}}",
+            "'source.target.xid' needs the backup to begin with"
+        ),
         ("source: {kind: physical, target: {lsn: 12}}", "'source.target.lsn' can not be '12'"),
         (
             "source: {kind: physical, target: {latest: true, seed: 1}}",

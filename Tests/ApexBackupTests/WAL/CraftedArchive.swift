@@ -1,4 +1,5 @@
 import BackupStorage
+import FoundationEssentials
 import TestSupport
 
 @testable import ApexBackup
@@ -12,11 +13,11 @@ struct CraftedArchive: Sendable {
     let site: PruneSite
     let size: WALSegmentSize
 
-    /// The clocks stand at two o'clock, 120 minutes into the year.
-    init(segmentBytes: Int = 1 << 30) throws {
+    /// The clocks stand at two o'clock, 120 minutes into the year, unless others are given.
+    init(segmentBytes: Int = 1 << 30, clock: HandClock = HandClock("2026-01-01T02:00:00Z")) throws {
         guard let size = WALSegmentSize(bytes: segmentBytes) else { throw CraftingFailure() }
         self.size = size
-        site = try PruneSite(clock: HandClock("2026-01-01T02:00:00Z"))
+        site = try PruneSite(clock: clock)
     }
 
     func archive(_ storage: (any Storage)? = nil) throws -> WALArchive {
@@ -34,8 +35,11 @@ struct CraftedArchive: Sendable {
         Timestamp(Timestamp.Parts(year: 2026, month: 1, day: 1)).advanced(by: .seconds(60 * Int64(minutes)))
     }
 
-    /// Stores segments; at the end of those in `cut` a commit begins that ends in the next, half a minute later.
-    func store(_ numbers: some Sequence<UInt64>, timeline: UInt32 = 1, cut: Set<UInt64> = []) throws {
+    /// Stores segments; at the end of those in `cut` a commit begins that ends in the next, half a minute later, and those
+    /// in `quiet` say that they have none.
+    func store(
+        _ numbers: some Sequence<UInt64>, timeline: UInt32 = 1, cut: Set<UInt64> = [], quiet: Set<UInt64> = []
+    ) throws {
         let archive = try archive()
         for number in numbers {
             let name = try name(number, timeline)
@@ -46,11 +50,60 @@ struct CraftedArchive: Sendable {
             if number > 0, cut.contains(number - 1) {
                 summary.goOn(with: CraftedLog(try self.name(number - 1, timeline)).cutRecord)
             }
+            if quiet.contains(number) {
+                summary.commits = 0
+                summary.latestTime = nil
+                summary.lastTransactionEnd = nil
+            }
             let writer = try WALObjectWriter("\(name)", key: archive.layout.segment(name), in: archive)
             defer { writer.discard() }
             try writer.write(content.span)
             _ = try writer.publish(summary: summary)
         }
+    }
+
+    /// Stores a segment of its whole size, as a server hands it over.
+    func storeWhole(_ number: UInt64) throws {
+        let writer = try archive().makeWriter(name(number))
+        defer { writer.discard() }
+        let content = try content(number)
+        try writer.write(content.span)
+        try writer.write([UInt8](repeating: 0, count: Int(size.bytes) - content.count).span)
+        try writer.finish()
+    }
+
+    /// Stores a segment again in place of itself, as one zstd stream, with some bytes behind its content.
+    func storeOtherwise(_ number: UInt64, addedBytes: Int) throws {
+        let archive = try archive()
+        let name = try name(number)
+        guard var record = try archive.record(of: name) else { throw CraftingFailure() }
+        let content = CollectingSink(limit: 1 << 20)
+        try archive.read(name, into: content)
+        let key = archive.layout.segment(name)
+        try archive.repository.storage.remove(key)
+        let bytes = content.bytes + [UInt8](repeating: 0, count: addedBytes)
+        let object = ProvedObjectWriter(try archive.repository.storage.makeWriter(key))
+        defer { object.discard() }
+        let compressor = try makeCompressor(.zstd(level: 3), into: UnfinishedSink(object))
+        try compressor.write(bytes.span)
+        try compressor.finish()
+        record.frames = nil
+        record.contentBytes = Int64(bytes.count)
+        record.contentSHA256 = SHA256.digest(of: bytes.span)
+        _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
+    }
+
+    /// Writes a file that is no object, below the folder `root` or that of the WAL, as if it had been written `age` ago by the clock;
+    /// returns its path.
+    @discardableResult
+    func leave(_ bytes: Int, at name: String, in root: ObjectKey? = nil, age: Duration = .zero) throws -> String {
+        let path = try path((root ?? archive().layout.wal).appending(name))
+        try site.directory.write([UInt8](repeating: 1, count: bytes), to: path)
+        let file = site.directory.path(of: path)
+        let time = Double(site.clock.now.advanced(by: .zero - age).microseconds) / 1_000_000
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date(timeIntervalSince1970: time)], ofItemAtPath: file)
+        return file
     }
 
     /// What a roll-up says of a segment that need not be stored.

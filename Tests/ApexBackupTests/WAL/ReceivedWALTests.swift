@@ -1,4 +1,5 @@
 import BackupStorage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -34,6 +35,13 @@ import Testing
 
     /// How much is stored in pieces; 0 if there are none.
     private func piecesEnd() throws -> Int { try archive.piecesEnd(of: segment).map(offset) ?? 0 }
+
+    /// Where a stream goes on for a slot that keeps WAL from a position on.
+    private func start(kept: LogSequenceNumber) throws -> LogSequenceNumber {
+        try archive.receptionPlace(
+            kept: kept, history: TimelineHistory(first: 1), size: .standard, lookingForHoles: false
+        ).start.position
+    }
 
     @Test func `is stored in pieces, of which there are never many`() throws {
         var generator = SeededGenerator(seed: 5)
@@ -94,6 +102,21 @@ import Testing
         #expect(try piecesEnd() == 8 << 20)
     }
 
+    @Test func `tells that a log folder is at its end when its last segment is stored`() throws {
+        let crafted = try CraftedArchive(segmentBytes: 1 << 20)
+        let ends = Mutex(0)
+        let received = ReceivedWAL(
+            try crafted.archive(), timeline: 1, size: crafted.size, from: try crafted.name(4094).start,
+            onLogEnd: { ends.withLock { $0 += 1 } })
+        for (number, expected) in [(4094, 0), (4095, 1), (4096, 1)] as [(UInt64, Int)] {
+            var bytes = try crafted.content(number)
+            bytes += [UInt8](repeating: 0, count: Int(crafted.size.bytes) - bytes.count)
+            _ = try received.take(bytes.span, at: .zero)
+            #expect(ends.withLock { $0 } == expected)
+        }
+        #expect(received.counts.segments == 3)
+    }
+
     @Test func `whose pieces stayed although it is stored has them removed`() throws {
         let received = received()
         _ = try received.take([1].span, at: .zero)
@@ -102,12 +125,75 @@ import Testing
         #expect(try piecesEnd() == 1)
     }
 
-    @Test func `ends where another goes on, or before what a slot keeps, if that is not known to be lost`() throws {
-        let history = TimelineHistory(first: 1)
-        let kept = LogSequenceNumber(position: segment.end.position + 100)
-        func start() throws -> LogSequenceNumber {
-            try archive.receptionStart(kept: kept, history: history, size: .standard).position
+    /// What can befall a stored piece.
+    enum Damage: CaseIterable {
+        case flipped, cut, emptied, exchanged
+    }
+
+    @Test(arguments: Damage.allCases) func `is received again from where its pieces are damaged`(damage: Damage) throws
+    {
+        let header = try CraftedArchive(segmentBytes: 16 << 20).content(segment.number).prefix(40)
+        let content = Array(header) + Array(1...50)
+        let received = received()
+        for part in [0..<10, 10..<40, 40..<60] {
+            _ = try received.take(content.span.extracting(part), at: .zero)
+            try received.publish()
         }
+        func piece(_ from: UInt64, _ to: UInt64) throws -> String {
+            "repository/\(archive.layout.piece(try #require(WALPiece(segment, from: from, to: to))))"
+        }
+        func start() throws -> Int {
+            try offset(self.start(kept: LogSequenceNumber(position: segment.start.position + 60)))
+        }
+        #expect(try start() == 60)
+        var bytes = try directory.read(piece(10, 40))
+        switch damage {
+        case .flipped: bytes[bytes.count / 2] ^= 1
+        case .cut: bytes.removeLast()
+        case .emptied: bytes = []
+        // Its trailer says that it is a piece of the segment, and so it is.
+        case .exchanged: bytes = try directory.read(piece(0, 10))
+        }
+        try directory.write(bytes, to: piece(10, 40))
+        #expect(try start() == 10)
+        let names = try archive.repository.storage.children(of: archive.layout.pieces(of: segment))
+        #expect(names == ["00000000-0000000A.zst", "00000028-0000003C.zst"])
+        // Also what has the name of the one that was damaged.
+        let again = self.received(from: 10)
+        for part in [10..<40, 40..<90] {
+            _ = try again.take(content.span.extracting(part), at: .zero)
+            #expect(try offset(again.publish()) == part.upperBound)
+        }
+        #expect(try storedBytes() == content)
+    }
+
+    @Test func `is received again from its beginning where that is of another segment`() throws {
+        let crafted = try CraftedArchive(segmentBytes: 16 << 20)
+        for (number, isRight) in [(segment.number, true), (segment.number + 1, false)] {
+            let content = try crafted.content(number)
+            let received = received()
+            // The header itself is in two pieces.
+            for part in [0..<10, 10..<content.count] {
+                _ = try received.take(content.span.extracting(part), at: .zero)
+                try received.publish()
+            }
+            #expect(try offset(start(kept: segment.start)) == (isRight ? content.count : 0))
+            try archive.removePieces(of: segment)
+        }
+    }
+
+    @Test func `keeps its pieces beside a whole one that is damaged`() throws {
+        let received = received()
+        _ = try received.take([1].span, at: .zero)
+        try received.publish()
+        try directory.write([1, 2, 3], to: "repository/\(archive.layout.segment(segment))")
+        try archive.removePiecesOfWholeSegments(size: .standard)
+        #expect(try piecesEnd() == 1)
+    }
+
+    @Test func `ends where another goes on, or before what a slot keeps, if that is not known to be lost`() throws {
+        let kept = LogSequenceNumber(position: segment.end.position + 100)
+        func start() throws -> LogSequenceNumber { try self.start(kept: kept) }
         #expect(try start() == segment.end)
         let received = received()
         _ = try received.take([1, 2].span, at: .zero)

@@ -175,6 +175,36 @@ import Testing
         }
     }
 
+    @Test func `knows a segment by its content when it was put back from a copy that is compressed otherwise`() throws {
+        for isSame in [true, false] {
+            let archive = try archive()
+            try archive.index()
+            let warnings = Warnings()
+            var environment = archive.site.crafted.environment
+            environment.events = { warnings.add($0) }
+            let storage = CountingStorage(PosixStorage(root: archive.site.crafted.path))
+            let repository = try archive.site.crafted.open(storage, environment: environment)
+            func surveyed() throws -> (runs: [ClosedRange<UInt64>]?, readSegments: Int) {
+                var survey = try ArchiveSurvey(
+                    WALArchive(repository, systemIdentifier: CraftedRepository.systemIdentifier), size: archive.size)
+                _ = try survey.listAll()
+                let reads = storage.takeCalls().reads.filter { $0.text.contains("/wal/") }
+                return (survey.wholeSegments.runs[1], Set(reads).count)
+            }
+            var found = try surveyed()
+            #expect(found.runs == [4...21] && found.readSegments == 0)
+            try archive.storeOtherwise(14, addedBytes: isSame ? 0 : 1)
+            found = try surveyed()
+            #expect(found.runs == (isSame ? [4...21] : [4...13, 15...21]) && found.readSegments == 1)
+            #expect(warnings.take().isEmpty == isSame)
+            for level in [BackupVerification.Level.checksum, .deep] {
+                let problems = try WALIndexVerification(repository: repository, level: level)
+                    .run(Catalogue(repository).entries()).flatMap(\.problems)
+                #expect(problems.map(\.code) == (isSame ? [] : [.objectDamaged]), "\(level): \(problems)")
+            }
+        }
+    }
+
     @Test func `is not needed: a roll-up that is damaged is named, and the segments are read`() throws {
         let archive = try archive()
         let sound = try plan(archive)

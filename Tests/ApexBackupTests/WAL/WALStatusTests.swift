@@ -96,8 +96,7 @@ import Testing
         }
         var found = try gap()
         #expect(found.state == .delayed && found.level == .ok)
-        let folder = try archive.path(archive.archive().layout.log(WALLogName(timeline: 1, log: 29)))
-        try archive.site.directory.write([1, 2, 3], to: "\(folder)/.tmp-7f3a")
+        try archive.leave(3, at: "00000001/0000001D/.tmp-7f3a")
         found = try gap()
         #expect(found.state == .uploading && found.level == .ok)
         // What a writer that died has left does not hide for long that the segment is lost.
@@ -106,6 +105,26 @@ import Testing
         #expect(found.state == .lost && found.level == .critical)
         try archive.store([117])
         #expect(try archive.status().status.gaps.isEmpty)
+    }
+
+    @Test func `calls what a receiver found to be lost so until somebody stores it`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store([112, 113, 114, 115, 119, 120])
+        let (from, to) = (try archive.name(116).start.advanced(by: 500), try archive.name(119).start)
+        try archive.archive().store(
+            WALGapRecord(
+                timeline: 1, from: from, to: to, foundAt: CraftedArchive.time(119), slot: "s", reason: "removed"))
+        func lost() throws -> [String] {
+            let report = try archive.status()
+            #expect((report.status.level == .critical) == !report.lost.isEmpty)
+            return report.lost.map { "\($0.from) \($0.to)" }
+        }
+        #expect(try lost() == ["\(from) \(to)"])
+        try archive.store([116, 118])
+        #expect(try lost() == ["\(try archive.name(117).start) \(try archive.name(118).start)"])
+        try archive.store([117])
+        #expect(try lost() == [])
     }
 
     @Test func `counts what is stored of the segment that is not finished`() throws {
@@ -123,6 +142,12 @@ import Testing
         try writer.finish()
         let after = try archive.status().status.exposure
         #expect(after.storedEnd == segment.start.advanced(by: UInt64(content.count)) && after.atMost == .seconds(240))
+        // A piece that a receiver replaces just then is read again: behind the marker, and its own trailer.
+        let replaced = BackupError(.walMissing, "It went away.", remedy: "Nothing.")
+        let storage = FaultyStorage(
+            PosixStorage(root: archive.site.crafted.path), failing: .read, number: 3, with: replaced)
+        let summary = try archive.archive(storage).summary(of: segment)
+        #expect(storage.hasFailed && summary?.latestTime == CraftedArchive.time(116))
     }
 
     @Test func `is critical while two servers write`() throws {

@@ -31,6 +31,21 @@ import Testing
         #expect(eighteen.layout.blockSize == 8192 && eighteen.layout.passesFloat8ByValue)
     }
 
+    @Test func `is told from that of another server of the cluster by what servers say of theirs`() throws {
+        var control = try ControlFile(parsing: ControlFileFixtures.major15)
+        let told = ControlFile.Mark(
+            isInRecovery: false, updateTime: 1_795_377_557,
+            checkpoint: try #require(LogSequenceNumber(parsing: "0/3012918")),
+            redo: try #require(LogSequenceNumber(parsing: "0/30128E0")))
+        #expect(control.mark == told)
+        // A standby that has come to the same checkpoint, and another that has not.
+        control.state = .inArchiveRecovery
+        #expect(control.mark != told)
+        control.state = .inProduction
+        control.checkpoint.redo = LogSequenceNumber(position: 1)
+        #expect(control.mark != told)
+    }
+
     @Test func `finds every flipped byte of what the checksum covers`() throws {
         for index in 0..<296 {
             var bytes = ControlFileFixtures.major18

@@ -35,7 +35,8 @@ import Testing
         facts.pushTarget = .same
         facts.pushProgramExists = true
         facts.roundTrip = .proved(segment: "000000010000000000000003", took: .milliseconds(300))
-        facts.backups = .init(newest: now, newestPhysical: now)
+        facts.backups = .init(
+            newest: now, newestPhysical: now, archived: .upTo(.init(timeline: 1, end: server.currentLSN)))
         change(&facts)
         return facts
     }
@@ -329,6 +330,7 @@ import Testing
             $0.backups?.newestPhysical = Self.now.advanced(by: .seconds(-8 * 86_400))
         }
         expect(.newestBackup, .note) { $0.backups = nil }
+        expect(.newestBackup, .note, "not known") { $0.backups?.archived = nil }
         func unarchived(_ age: Int) -> (inout DoctorFacts) -> Void {
             {
                 $0.settings["archive_mode"]?.value = "off"
@@ -337,6 +339,72 @@ import Testing
         }
         expect(.newestBackup, .warning, "no WAL leads on", unarchived(901))
         expect(.newestBackup, .ok, "", unarchived(900))
+    }
+
+    @Test func `of the newest backup believes what the archive has, and not what settings say`() {
+        func reach(
+            _ end: UInt64 = 1 << 30, timeline: UInt32 = 1, missing: String? = nil, beyond: Bool = true
+        ) -> DoctorFacts.ArchivedWAL {
+            .upTo(
+                .init(
+                    timeline: timeline, end: LogSequenceNumber(position: end), missing: missing,
+                    isBeyondBackup: beyond))
+        }
+        expect(.newestBackup, .ok, "and WAL on from it up to 0/40000000") { $0.backups?.archived = reach() }
+        expect(.newestBackup, .error, "cannot be restored") { $0.backups?.archived = .nothing }
+        expect(.newestBackup, .error, "segment 00 is missing") { $0.backups?.archived = reach(missing: "00") }
+        // The settings are all right, and yet nothing has come for two segments.
+        let behind: UInt64 = 1 << 30 - 2 << 24
+        expect(.newestBackup, .warning, "32.0 MiB behind what the server has written") {
+            $0.backups?.archived = reach(behind)
+        }
+        expect(.newestBackup, .ok) { $0.backups?.archived = reach(behind + 1) }
+        expect(.newestBackup, .ok) {
+            $0.backups?.archived = reach(behind)
+            $0.settings["wal_segment_size"] = .init("\(64 << 20)")
+        }
+        expect(.newestBackup, .warning, "the server writes timeline 1") { $0.backups?.archived = reach(timeline: 2) }
+        // What a primary has written its standby does not know.
+        expect(.newestBackup, .ok) {
+            $0.backups?.archived = reach(1 << 20)
+            $0.server.inRecovery = true
+        }
+        // WAL that comes on a way that no setting tells of counts; what the backup brought itself does not.
+        func unarchived(_ archived: DoctorFacts.ArchivedWAL) -> (inout DoctorFacts) -> Void {
+            {
+                $0.settings["archive_mode"]?.value = "off"
+                let old = Self.now.advanced(by: .seconds(-901))
+                $0.backups = .init(newest: old, newestPhysical: old, archived: archived)
+            }
+        }
+        expect(.newestBackup, .ok, "WAL on from it", unarchived(reach()))
+        expect(.newestBackup, .warning, "no WAL leads on", unarchived(reach(beyond: false)))
+        expect(.newestBackup, .warning, "no WAL leads on", unarchived(reach(behind)))
+    }
+
+    @Test func `of a receiver believes what arrives, and not that somebody holds its slot`() {
+        func holding(_ reception: DoctorFacts.Reception, status: String = "reserved") -> (inout DoctorFacts) -> Void {
+            {
+                $0.slots = [.init(name: "apex_backup_main", isActive: true, status: status)]
+                $0.reception = reception
+            }
+        }
+        expect(.slot, .ok, "in the repository after 1.5 s", holding(.proved(took: .milliseconds(1500))))
+        expect(.slot, .error, "not in the repository after 30.0 s", holding(.missing(waited: .seconds(30))))
+        expect(
+            .slot, .error, "not in the repository", holding(.missing(waited: .seconds(30)), status: "unreserved"))
+        expect(.slot, .warning, "lacks the segments", holding(.notTried(isStored: false)))
+        expect(.slot, .ok, "is in use", holding(.notTried(isStored: true)))
+        #expect(Self.facts(holding(.proved(took: .zero))).receives)
+        #expect(!Self.facts(holding(.missing(waited: .zero))).receives)
+        #expect(Self.facts(holding(.notTried(isStored: nil))).receives)
+        #expect(!Self.facts(holding(.notTried(isStored: false))).receives)
+        // Then nothing that depends on it is right either.
+        let off = Self.facts {
+            holding(.missing(waited: .seconds(30)))(&$0)
+            $0.settings["archive_mode"]?.value = "off"
+        }.findings
+        #expect(off.contains { $0.code == .archiveMode && $0.level == .warning })
     }
 
     @Test func `does not send to a statement that cannot work`() {

@@ -96,6 +96,66 @@ private let noAssumptions = DrillPolicy.Objectives(rto: .seconds(60), rpo: .seco
         #expect(point.uncertainty == .seconds(3))
     }
 
+    private func endOfWAL(
+        covered seconds: Int, hasHeartbeat: Bool = true, source: UInt64? = nil
+    ) -> RecoveryPoint {
+        let t0 = Timestamp(microseconds: 1_000_000_000)
+        let clock = ClockDifference(server: t0, between: t0, and: t0)
+        return RecoveryPoint(
+            endOfWAL: t0.advanced(by: .seconds(-seconds)), hasHeartbeat: hasHeartbeat,
+            lsn: LogSequenceNumber(position: 1000), stored: LogSequenceNumber(position: 1040), timeline: 3,
+            declaredFailure: t0, clockUncertainty: .milliseconds(20),
+            source: source.map { SourcePosition(lsn: LogSequenceNumber(position: $0), timeline: 3, clock: clock) })
+    }
+
+    @Test func `compares what was replayed with what the source had written, or else with what is stored`() {
+        let silent = endOfWAL(covered: 30)
+        #expect(silent.actual == .seconds(30) && silent.basis == .heartbeat && !silent.isUpperBound)
+        #expect(silent.loss == .init(from: LogSequenceNumber(position: 1000), to: .init(position: 1040), .archive))
+        #expect(endOfWAL(covered: 30, hasHeartbeat: false).isUpperBound)
+
+        let behind = endOfWAL(covered: 30, source: 5000)
+        #expect(behind.actual == .seconds(30) && behind.loss?.bytes == 4000 && behind.loss?.basis == .source)
+
+        // A source that had written no more proves that nothing is lost, however long it was idle.
+        let idle = endOfWAL(covered: 7200, hasHeartbeat: false, source: 1000)
+        #expect(idle.actual == .zero && idle.uncertainty == .zero && idle.basis == .sourcePosition)
+        #expect(idle.loss?.bytes == 0 && !idle.isUpperBound && !idle.basis.comparesClocks)
+        #expect(idle.covered == Timestamp(microseconds: 1_000_000_000))
+        #expect(endOfWAL(covered: 7200, source: 999).loss?.bytes == 0)
+    }
+
+    @Test func `measures a recovery to the end of a backup by what the WAL tells, not by when the backup ended`() {
+        let stop = Timestamp(microseconds: 1_000_000_000)
+        func point(_ seconds: Int, hasHeartbeat: Bool) -> RecoveryPoint {
+            RecoveryPoint(
+                consistentAt: stop, covered: stop.advanced(by: .seconds(-seconds)), hasHeartbeat: hasHeartbeat,
+                lsn: LogSequenceNumber(position: 1000), timeline: 1, clockUncertainty: .milliseconds(20))
+        }
+        let known = point(12, hasHeartbeat: true)
+        #expect(known.actual == .seconds(12) && known.basis == .heartbeat && known.failure == stop)
+        #expect(!known.isUpperBound && known.uncertainty == .milliseconds(20) && known.loss == nil)
+        let bound = point(600, hasHeartbeat: false)
+        #expect(bound.actual == .seconds(600) && bound.basis == .lastRecord && bound.isUpperBound)
+        #expect(point(-1, hasHeartbeat: true).actual == .zero)
+    }
+
+    @Test func `takes the word of a source only if it is that cluster's primary, on the timeline that is recovered`() {
+        var facts = ServerFacts(
+            version: "15.13", versionNumber: 150_013, systemIdentifier: "7", inRecovery: false, timeline: 3,
+            currentLSN: LogSequenceNumber(position: 1000), clock: Timestamp(microseconds: 0), dataChecksums: true,
+            encoding: "UTF8", isSuperuser: false, canReadRolePasswords: false)
+        let now = Timestamp(microseconds: 0)
+        let clock = ClockDifference(server: now, between: now, and: now)
+        func answer(_ identifier: String = "7", _ timeline: UInt32 = 3) -> SourceAnswer {
+            SourceAnswer(facts, clock: clock, of: identifier, onTimeline: timeline)
+        }
+        #expect(answer().position == SourcePosition(lsn: facts.currentLSN, timeline: 3, clock: clock))
+        #expect(answer("8").position == nil && answer("7", 2).position == nil)
+        facts.inRecovery = true
+        #expect(answer() == .none("a standby answers, which does not know what its primary wrote"))
+    }
+
     @Test(arguments: [(0, 100, 50, 0, 50), (0, 100, 1050, 1000, 50), (0, 100, -950, -1000, 50), (0, 0, 7, 7, 0)])
     func `knows two clocks as well as the time between two readings of one allows`(
         start: Int64, end: Int64, server: Int64, skew: Int64, uncertainty: Int64

@@ -238,7 +238,6 @@ extension SyntheticLog {
             end = record.end
             isConsistent = isConsistent || end >= backup.stop.position
             if record.isMetAfter(target, isInclusive) { return isConsistent ? .after(record.start) : .inconsistent }
-            if target == .immediate, isConsistent { return .after(record.start) }
         }
         return isConsistent ? .ended(end) : .inconsistent
     }

@@ -17,7 +17,7 @@ import Testing
         for absent in [nil, "aborted", "in progress"] {
             #expect(proof(before: "committed", behind: absent).differences.isEmpty)
         }
-        #expect(BoundaryProof(before: nil, behind: nil).differences.isEmpty)
+        #expect(proof(before: "committed", behind: nil).outcome(isAskedInTime: true) == .passed)
         #expect(proof(before: "committed", behind: nil).evidence.contains("transaction 700 at 0/1000000 is there"))
     }
 
@@ -28,6 +28,27 @@ import Testing
         }
         let late = proof(before: "committed", behind: "committed").differences
         #expect(late.count == 1 && late[0].hasPrefix("transaction 701, ") && late[0].hasSuffix("is there"))
+    }
+
+    @Test func `proves nothing without a transaction on either side, or by a server that may have begun its own`() {
+        let none = BoundaryProof(before: nil, behind: nil)
+        #expect(none.differences.isEmpty)
+        #expect(
+            none.outcome(isAskedInTime: true)
+                == .notVerified(
+                    "nothing is proved: no transaction was committed in the WAL before the end, none is stored behind it"
+                ))
+        let one = BoundaryProof(before: .init(commit(700), status: "committed"), behind: nil)
+        #expect(one.outcome(isAskedInTime: false) == .passed)
+        let two = proof(before: "committed", behind: nil)
+        #expect(
+            two.outcome(isAskedInTime: false) == .notVerified("the server had been promoted before it could be asked"))
+        let late = proof(before: nil, behind: "committed").outcome(isAskedInTime: true)
+        if case .failed(let reason) = late {
+            #expect(reason.contains("; transaction 701"))
+        } else {
+            Issue.record("\(late)")
+        }
     }
 
     @Test func `gives a transaction the epoch in which the server knows it`() {

@@ -77,6 +77,12 @@ import Testing
         #expect(
             Self.values(Self.server(major: 17))["io_method"] == nil
                 && Self.values(Self.server())["io_method"] == "worker")
+        #expect(fifteen["db_user_namespace"] == "off" && fifteen["reserved_connections"] == nil)
+        let seventeen = Self.values(Self.server(major: 17))
+        #expect(seventeen["db_user_namespace"] == nil && seventeen["reserved_connections"] == "0")
+        #expect(seventeen["transaction_buffers"] == "256kB" && fifteen["transaction_buffers"] == nil)
+        #expect(fifteen["zero_damaged_pages"] == "off" && fifteen["wal_buffers"] == "4MB")
+        #expect(Self.values(Self.server(origin: .initialised))["wal_buffers"] == nil)
         #expect(Self.values(Self.server(major: 14))["archive_library"] == nil && fifteen["archive_library"] == "")
     }
 

@@ -66,11 +66,11 @@ import Testing
             }
         case .consistent(let mark):
             #expect(mark.lsn == plan.backup.stop && plan.target == .immediate, name)
-            guard case .after(let start) = result else {
+            guard case .before(let start) = result else {
                 Issue.record("\(name): \(result)")
                 return
             }
-            #expect(start < mark.lsn.position, name)
+            #expect(start >= mark.lsn.position, name)
         case .endOfWAL(let mark): #expect(result == .ended(mark.lsn.position), name)
         }
         #expect(plan.lost.to.lsn >= plan.lost.from.lsn && plan.lost.from == plan.end.mark, name)

@@ -96,6 +96,15 @@ import Testing
         #expect(plan.target == .immediate && plan.end == .consistent(mark(0x280000, 90)))
     }
 
+    @Test func `names the last record where no record shows that the backup is consistent`() throws {
+        let last = backup(4, 0x780000, 0x800000, at: 500)
+        let plan = try planner([first, last]).plan(RecoveryRequest(.immediate))
+        #expect(plan.backup == last && plan.target == .position(LogSequenceNumber(position: 0x7E0000)))
+        #expect(plan.isInclusive && plan.end == .after(mark(0x7E0000, 500)))
+        let followed = backup(4, 0x780000, 0x7E0000, at: 500)
+        #expect(try planner([first, followed]).plan(RecoveryRequest(.immediate)).target == .immediate)
+    }
+
     @Test func `passes over a backup during which a transaction of a later time ended`() throws {
         let second = backup(2, 0x680000, 0x700000, at: 140)
         let plan = try planner([first, second]).plan(RecoveryRequest(time(145)))
@@ -163,7 +172,7 @@ import Testing
         #expect(plan.reasons.last == missing.map { .passedOver(long.id, .obstacle(.missing($0))) })
         #expect(try refusal(planner([long, short]), RecoveryRequest(.immediate)).code == .walMissing)
         let instead = try planner([long, short]).plan(RecoveryRequest(.immediate, otherwise: .nearest))
-        #expect(instead.backup == short && instead.target == .immediate)
+        #expect(instead.backup == short && instead.target == .position(LogSequenceNumber(position: 0x380000)))
     }
 
     @Test func `does not go on behind a segment whose WAL ends early`() throws {

@@ -48,6 +48,30 @@ import Testing
         #expect(text.contains("\nport = 5432\t\t\t\t# (change requires restart)\n"))
     }
 
+    @Test func `as a copy does without what another host may refuse, and as the primary keeps it`() throws {
+        let conf = """
+            bonjour = on
+            default_toast_compression = 'lz4'
+            file_copy_method = clone
+            file_extend_method = write_zeros
+            io_method = 'IO_URING'
+            max_stack_depth = 30MB
+            unix_socket_group = 'dba'
+            wal_compression = zstd
+            wal_sync_method = fsync_writethrough
+            io_method = worker
+            wal_compression = on
+
+            """
+        let clone = try Self.restoring(conf, "", as: .clone)
+        #expect(clone.neutralised.map(\.line.statement.line) == Array(1...9))
+        #expect(clone.originals == [.init(name: "postgresql.conf.apex-original", bytes: Array(conf.utf8))])
+        let text = ServerConfigurationText(clone.files[0].bytes)
+        #expect(text.value(of: "wal_compression") == Array("on".utf8) && text.value(of: "bonjour") == nil)
+        #expect(try Self.restoring(conf, "", as: .primary).files[0].bytes == Array(conf.utf8))
+        #expect(Set(RestoredConfiguration.neutralisedNames).isSuperset(of: ["bonjour", "io_method", "data_directory"]))
+    }
+
     @Test func `recovers as told, and archives nowhere`() throws {
         let block = try Self.block(
             auto: "restore_command = 'old'\nrecovery_target_xid = '1'\n", recovery: Self.recovery)

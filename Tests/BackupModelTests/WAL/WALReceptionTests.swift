@@ -50,18 +50,33 @@ import Testing
             (.permissionDenied, "42501", false, .lasting), (.wrongCluster, nil, false, .lasting),
             (.queryFailed, "53400", false, .lasting), (.queryFailed, "55000", false, .lasting),
             (.serverUnsupported, nil, true, .lasting), (.walConflict, nil, true, .lasting),
-            (.objectDamaged, nil, true, .lasting), (.queryFailed, nil, true, .lasting),
+            (.walSegmentInvalid, nil, true, .lasting), (.queryFailed, nil, true, .lasting),
             // What depends on whether it let this process stream before.
             (.serverRefused, "53300", false, .lasting), (.serverRefused, "53300", true, .passing),
             (.queryFailed, "55006", false, .slotTaken), (.queryFailed, "55006", true, .slotTaken),
             (.queryFailed, "58P01", true, .walRemoved),
-            (.repositoryMissing, nil, true, .passing), (.repositoryMissing, nil, false, .lasting),
             (.storageFailed, nil, true, .passing), (.storageFailed, nil, false, .lasting),
+            // The repository was there when the receiver began.
+            (.repositoryMissing, nil, true, .passing), (.repositoryMissing, nil, false, .passing),
+            // What is received once more.
+            (.objectDamaged, nil, true, .damaged), (.objectMissing, nil, true, .damaged),
+            (.walMissing, nil, true, .damaged),
         ] as [(ErrorCode, String?, Bool, WALReceptionFailure)])
     func `what fails passes, or does not`(
         code: ErrorCode, sqlstate: String?, hasStreamed: Bool, failure: WALReceptionFailure
     ) {
-        #expect(WALReceptionFailure(code, sqlstate: sqlstate, hasStreamed: hasStreamed) == failure)
+        for hasStored in [false, true] {
+            let judged = WALReceptionFailure(code, sqlstate: sqlstate, hasStreamed: hasStreamed, hasStored: hasStored)
+            #expect(judged == failure)
+        }
+    }
+
+    @Test func `a repository that refuses what it took before may take it again`() {
+        func judged(_ sqlstate: String?, hasStored: Bool) -> WALReceptionFailure {
+            WALReceptionFailure(.permissionDenied, sqlstate: sqlstate, hasStreamed: true, hasStored: hasStored)
+        }
+        #expect(judged(nil, hasStored: true) == .forbidden && judged(nil, hasStored: false) == .lasting)
+        #expect(judged("42501", hasStored: true) == .lasting)
     }
 
     /// Segments that are stored whole, and how far pieces of others reach.

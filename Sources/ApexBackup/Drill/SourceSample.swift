@@ -1,0 +1,59 @@
+import BackupModel
+import PostgresAccess
+
+/// What the source says of itself when the failure is declared: the one thing that a drill asks of production.
+struct SourceSample: Sendable {
+    var facts: ServerFacts
+    /// Its clock against this host's.
+    var clock: ClockDifference
+}
+
+extension DrillRun {
+    /// Asks the source where it has written its WAL to, if the drill recovers to the end of it.
+    ///
+    /// It may be gone, or nobody may have said where it is: that is an answer too.
+    func askSource() async -> Result<SourceSample, BackupError>? {
+        guard policy.source.target == .moment(.latest) else { return nil }
+        let clocks = environment.clocks
+        do {
+            let sample = try await PostgresSession.with(
+                try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
+            ) { session in
+                // The clock is read by a question of its own: of the first ones the server has much to look up.
+                let facts = try await session.serverFacts()
+                let start = clocks.wall()
+                let clock = try await session.query(
+                    "SELECT pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint"
+                ).firstValue.flatMap { Int64($0) }
+                let end = clocks.wall()
+                guard let clock else { throw unexpectedAnswer("its clock") }
+                return SourceSample(
+                    facts: facts,
+                    clock: ClockDifference(server: Timestamp(microseconds: clock), between: start, and: end))
+            }
+            return .success(sample)
+        } catch {
+            return .failure(RunLog.describe(error))
+        }
+    }
+
+    /// Puts down what the source said, for the report.
+    func note(
+        _ asked: Result<SourceSample, BackupError>?, _ prepared: PhysicalRestore.Prepared,
+        in journal: inout DrillJournal
+    ) throws(BackupError) {
+        let answer: SourceAnswer
+        switch asked {
+        case nil: return
+        case .success(let sample):
+            answer = SourceAnswer(
+                sample.facts, clock: sample.clock, of: prepared.manifest.systemIdentifier,
+                onTimeline: prepared.recovery.timeline)
+        case .failure(let error):
+            try Task.checkNotCancelled()
+            answer = .none([error.message, error.reason].compactMap(\.self).joined(separator: " "))
+        }
+        journal.source = answer
+        if case .none(let reason) = answer { journal.recovery?.sourceSilence = reason }
+    }
+}

@@ -1,0 +1,74 @@
+import BackupModel
+import BackupStorage
+import PostgresAccess
+
+/// Waits until the archive has the WAL that a base backup needs, where none is streamed beside it.
+struct ArchivedWAL: Sendable {
+    let connection: ConnectionSettings
+    let archive: WALArchive
+    let segmentSize: WALSegmentSize
+    /// How long to wait behind the base backup's end.
+    let patience: Duration
+
+    /// Waits for all segments from `start` to `stop`.
+    ///
+    /// - Throws: ``ErrorCode/walMissing`` for the first that does not come in time, with what the server says of its
+    ///   archiver.
+    func wait(from start: LogSequenceNumber, to stop: LogSequenceNumber, timeline: UInt32) async throws {
+        let environment = archive.repository.environment
+        let clocks = environment.clocks
+        let last = LogSequenceNumber(position: max(start.position, stop.position - 1))
+        let begin = clocks.monotonic()
+        var position = start
+        while let segment = WALSegmentName(timeline: timeline, containing: position, segmentSize: segmentSize),
+            segment.start <= last
+        {
+            // What is damaged does not get better.
+            if try archive.record(of: segment) != nil {
+                position = segment.end
+                continue
+            }
+            guard clocks.monotonic() - begin < patience else { throw await missing(segment) }
+            environment.events(.progress(subject: "waiting for WAL segment \(segment)", bytes: 0, of: nil))
+            try await clocks.sleep(.milliseconds(200))
+        }
+    }
+
+    private func missing(_ segment: WALSegmentName) async -> BackupError {
+        BackupError(
+            .walMissing,
+            "WAL segment \(segment), which the backup needs, did not come into the archive within "
+                + "\(DurationText.format(patience)).",
+            reason: await archiverStatus(),
+            remedy: "See the server's log for what archive_command says, and take the backup again. A longer wait is "
+                + "backup.physical.wal_timeout; backup.physical.wal: stream needs no archive.")
+    }
+
+    /// What the server says of its archiver, in words.
+    private func archiverStatus() async -> String {
+        do {
+            return try await PostgresSession.with(
+                connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout
+            ) { session in
+                let row = try await session.query(
+                    """
+                    SELECT pg_catalog.current_setting('archive_mode') AS mode, last_archived_wal, last_failed_wal,
+                        \(Self.text("last_archived_time")) AS archived, \(Self.text("last_failed_time")) AS failed,
+                        COALESCE(last_failed_time > last_archived_time, last_failed_time IS NOT NULL) AS is_failing
+                    FROM pg_catalog.pg_stat_archiver
+                    """)
+                return ArchiverStatus(
+                    mode: row.value(0, "mode") ?? "not known", lastArchived: row.value(0, "last_archived_wal"),
+                    archivedAt: row.value(0, "archived"), lastFailed: row.value(0, "last_failed_wal"),
+                    failedAt: row.value(0, "failed"), isFailing: row.value(0, "is_failing") == "t"
+                ).description
+            }
+        } catch {
+            return "what the server's archiver does could not be asked: \(RunLog.describe(error).message)"
+        }
+    }
+
+    private static func text(_ time: String) -> String {
+        "pg_catalog.to_char(\(time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"')"
+    }
+}

@@ -1,0 +1,89 @@
+import BackupModel
+import PostgresAccess
+
+/// Takes a schema of a recovered server into a database of a target: by a dump that is whole before the target sees any
+/// of it, in one transaction.
+struct TableTransfer: Sendable {
+    let tools: ClientTools
+    let environment: BackupEnvironment
+    let schema: String
+
+    /// Dumps the schema of `database` into `file`.
+    func dump(_ database: String, at server: ConnectionSettings, into file: String) async throws {
+        let command = server.command(
+            tools.path(of: "pg_dump"),
+            [
+                "--format=custom", "--compress=1", "--schema=\(schema)", "--strict-names", "--no-tablespaces",
+                "--no-publications", "--no-subscriptions", "--no-security-labels", "--file=\(file)",
+            ], database: database, variables: environment.variables)
+        do {
+            try await run(command) { _ in }.value(of: command)
+        } catch let error as BackupError where error.code == .toolFailed {
+            throw BackupError(
+                .restoreFailed, "The tables could not be dumped from the recovered server.",
+                reason: error.reason.map(withoutStatements) ?? error.message,
+                remedy:
+                    "Make room in the directory for scratch servers (TMPDIR), if that is full; otherwise restore with "
+                    + "--start into a directory, and look there.")
+        }
+    }
+
+    /// Loads the dump in `file`, which has `table` among others, into a database of the target: all of it, or nothing.
+    func load(
+        _ file: String, with table: RecoveredRelation?, into database: String, of target: TargetServer
+    ) async throws {
+        do {
+            try await DumpProgram(tools: tools, connection: target.connection, environment: environment)
+                .pgRestore(database, ["--single-transaction"], file: file, jobs: 1)
+        } catch {
+            // Asked also when this task was told to stop.
+            let isThere = await Task { await has(table, database, of: target) }.value
+            throw told(RunLog.describe(error), isThere, database)
+        }
+    }
+
+    /// Whether the target has the table; `nil` if it does not say.
+    private func has(_ table: RecoveredRelation?, _ database: String, of target: TargetServer) async -> Bool? {
+        do {
+            return try await target.withSession(in: database) { session in
+                try await session.query(
+                    """
+                    SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = $1 AND c.relname = $2
+                    """, [schema, table?.name]
+                ).rows.isEmpty == false
+            }
+        } catch {
+            return nil
+        }
+    }
+
+    /// The error, with what has become of the schema: pg_restore may have been ended after its transaction was.
+    private func told(_ error: BackupError, _ isThere: Bool?, _ database: String) -> BackupError {
+        var error = error
+        error.unchanged =
+            switch isThere {
+            case false?: "Nothing was changed in '\(database)'."
+            case true?: "The schema '\(schema)' is in '\(database)', with all tables; nothing else was changed."
+            case nil:
+                "Whether the schema '\(schema)' is in '\(database)' is not known; nothing else was changed there."
+            }
+        return error
+    }
+
+    /// The number of rows of each table, in the schema `schema` of whatever database the session is in.
+    static func count(_ tables: [RecoveredRelation], schema: String, in session: PostgresSession) async throws
+        -> [Int64]
+    {
+        try await session.execute("SET row_security = off")
+        var counts: [Int64] = []
+        for table in tables {
+            let only = table.kind == .partitioned ? "" : "ONLY "
+            let name = "\(quoteIdentifier(schema)).\(quoteIdentifier(table.name))"
+            let answer = try await session.query("SELECT count(*) FROM \(only)\(name)")
+            guard let count = answer.firstValue.flatMap({ Int64($0) }) else { throw unexpectedAnswer(name) }
+            counts.append(count)
+        }
+        return counts
+    }
+}

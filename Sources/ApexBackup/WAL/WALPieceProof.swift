@@ -1,0 +1,80 @@
+import BackupModel
+import BackupStorage
+
+/// The proof of what is stored of a segment that is not finished, before a receiver goes on behind it.
+extension WALArchive {
+    /// The end of the stored pieces of a segment, from its beginning on, after each of them was read and proved; `nil` if
+    /// there are none.
+    ///
+    /// A piece that is not what was stored is removed, and a warning names it: nothing could be stored in its place, and
+    /// what reads the segment would take it for its content. The server has those bytes, or they are lost.
+    func provedPiecesEnd(of segment: WALSegmentName) throws(BackupError) -> LogSequenceNumber? {
+        while true {
+            let chain = try pieces(of: segment)
+            switch try proof(of: chain) {
+            case .good: return chain.last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
+            // Another receiver has put something longer in its place.
+            case .gone: continue
+            case .damaged(let piece, let reason):
+                let key = layout.piece(piece)
+                repository.environment.warn(
+                    "'\(key)', a piece of WAL segment \(segment), is damaged (\(reason)). It is removed, and received "
+                        + "again.")
+                try repository.storage.remove(key)
+            }
+        }
+    }
+
+    private enum PieceProof {
+        case good
+        case gone
+        case damaged(WALPiece, String)
+    }
+
+    private func proof(of chain: [WALPiece]) throws(BackupError) -> PieceProof {
+        var end: UInt32 = 0
+        var start: [UInt8] = []
+        for piece in chain {
+            let content = PieceSink()
+            do throws(BackupError) {
+                guard try read(piece, into: content) else { return .gone }
+            } catch {
+                switch error.code {
+                case .objectMissing: return .gone
+                case .objectDamaged: return .damaged(piece, error.reason ?? error.message)
+                default: throw error
+                }
+            }
+            guard content.count == piece.byteCount else {
+                return .damaged(piece, "it has \(content.count) bytes, and its name says \(piece.byteCount)")
+            }
+            if start.count < WALPageHeader.longestSize { start += content.start.dropFirst(Int(end - piece.from)) }
+            end = piece.to
+        }
+        guard let first = chain.first, start.count >= WALPageHeader.longestSize else { return .good }
+        do throws(BackupError) {
+            guard let header = WALSegmentHeader(parsing: start.span) else {
+                throw WALSegmentHeader.unreadable(first.segment)
+            }
+            _ = try header.check(
+                of: first.segment, length: first.segment.size.bytes, expecting: systemIdentifier, ancestors: nil)
+            return .good
+        } catch {
+            return .damaged(first, error.reason ?? error.message)
+        }
+    }
+}
+
+/// Counts what a piece has, and keeps its first bytes.
+private final class PieceSink: ByteSink {
+    private(set) var count = 0
+    private(set) var start: [UInt8] = []
+
+    func write(_ bytes: Span<UInt8>) throws(BackupError) {
+        let missing = WALPageHeader.longestSize - start.count
+        if missing > 0 { start.append(copying: bytes.extracting(0..<min(bytes.count, missing))) }
+        count += bytes.count
+    }
+
+    func finish() throws(BackupError) {}
+}

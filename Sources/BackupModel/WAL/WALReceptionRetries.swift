@@ -1,0 +1,82 @@
+/// When a receiver of WAL tries again after a failure, and when it gives up.
+package struct WALReceptionRetries: Sendable {
+    /// What an attempt came to that has failed.
+    package struct Attempt: Sendable {
+        package var failure: WALReceptionFailure
+        /// How long it lasted.
+        package var duration: Duration
+        /// What it stored.
+        package var segments: Int
+        package var pieces: Int
+        /// Whether this or an earlier attempt was let stream by the server.
+        package var hasStreamed: Bool
+
+        package init(
+            _ failure: WALReceptionFailure, duration: Duration, segments: Int = 0, pieces: Int = 0, hasStreamed: Bool
+        ) {
+            self.failure = failure
+            self.duration = duration
+            self.segments = segments
+            self.pieces = pieces
+            self.hasStreamed = hasStreamed
+        }
+    }
+
+    /// How long a stream of our own that was lost may hold the slot: the server's `wal_sender_timeout`, and more.
+    package static let patienceWithOwnStream = Duration.seconds(150)
+    /// How long a slot may be in use when nothing was streamed yet.
+    package static let patienceWithOthers = Duration.seconds(3)
+    /// How long a repository may refuse to be written to: until then somebody may have made it writable again.
+    package static let patienceWithRepository = Duration.seconds(3600)
+    /// How many attempts in a row may find something damaged: what is stored in its place must stay whole.
+    package static let mostDamaged = 5
+    private static let shortestPause = Duration.milliseconds(200)
+    private static let longestPause = Duration.seconds(15)
+
+    private var pause = shortestPause
+    /// The kind of failure that was last, since when there was no other, and how many of it there were.
+    private var last: (failure: WALReceptionFailure, since: Duration, count: Int)?
+
+    package init() {}
+
+    /// For how long to wait before the next attempt; `nil` if there shall be none.
+    ///
+    /// `now` is when the attempt ended, on a clock that never steps.
+    package mutating func pause(after attempt: Attempt, at now: Duration) -> Duration? {
+        if hasWorked(attempt) {
+            pause = Self.shortestPause
+            last = nil
+        }
+        var trouble = (failure: attempt.failure, since: now, count: 1)
+        if let last, last.failure == attempt.failure { trouble = (last.failure, last.since, last.count + 1) }
+        last = trouble
+        guard isBearable(trouble, at: now, hasStreamed: attempt.hasStreamed) else { return nil }
+        defer { pause = min(pause * 2, Self.longestPause) }
+        return pause
+    }
+
+    /// Whether an attempt worked for a while: then what failed begins to fail anew.
+    private func hasWorked(_ attempt: Attempt) -> Bool {
+        if attempt.segments > 0 { return true }
+        switch attempt.failure {
+        // Pieces are what may be damaged.
+        case .damaged: return false
+        // While a server is at rest nothing is refused.
+        case .forbidden: return attempt.pieces > 0
+        case .passing, .slotTaken, .walRemoved, .lasting:
+            return attempt.pieces > 0 || attempt.duration > Self.longestPause * 2
+        }
+    }
+
+    private func isBearable(
+        _ trouble: (failure: WALReceptionFailure, since: Duration, count: Int), at now: Duration, hasStreamed: Bool
+    ) -> Bool {
+        switch trouble.failure {
+        case .passing, .walRemoved: true
+        case .slotTaken: now - trouble.since < (hasStreamed ? Self.patienceWithOwnStream : Self.patienceWithOthers)
+        case .forbidden: now - trouble.since < Self.patienceWithRepository
+        case .damaged: trouble.count < Self.mostDamaged
+        case .lasting: false
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import TestSupport
+import Testing
+
+@testable import ApexBackup
+@testable import BackupModel
+
+/// Where a receiver goes on in an archive that no server wrote.
+@Suite struct `Where WAL is received from` {
+    private let crafted: CraftedArchive
+
+    init() throws { crafted = try CraftedArchive() }
+
+    private func place(lookingForHoles: Bool = true) throws -> WALReceptionPlace {
+        try crafted.archive().receptionPlace(
+            kept: LogSequenceNumber(position: crafted.name(121).start.position + 100),
+            history: TimelineHistory(first: 1), size: crafted.size, lookingForHoles: lookingForHoles)
+    }
+
+    private func start(of number: UInt64) throws -> LogSequenceNumber { try crafted.name(number).start }
+
+    @Test func `is first a hole that a backup has left`() throws {
+        try crafted.store([112, 113, 114, 115, 119, 120])
+        try crafted.addBackup(inSegment: 112)
+        try crafted.addBackup(inSegment: 119)
+        let end = try start(of: 121)
+        #expect(try place(lookingForHoles: false).start.position == end)
+        var hole = try place()
+        #expect(hole.isHole && hole.reached == end)
+        #expect(try hole.start.position == start(of: 116) && hole.lostTo == start(of: 119))
+
+        // Also a part of a segment counts.
+        let content = try crafted.content(116)
+        let piece = try #require(WALPiece(try crafted.name(116), from: 0, to: UInt64(content.count)))
+        let writer = try crafted.archive().makeWriter(piece)
+        try writer.write(content.span)
+        try writer.finish()
+        hole = try place()
+        #expect(try hole.start.position.position == start(of: 116).position + UInt64(content.count))
+
+        // What is recorded as lost is not asked for again.
+        let lost = try #require(hole.lostTo)
+        try crafted.archive().store(
+            WALGapRecord(
+                timeline: 1, from: hole.start.position, to: lost, foundAt: CraftedArchive.time(120), slot: "s",
+                reason: "removed"))
+        let rest = try place()
+        #expect(!rest.isHole && rest.start.position == end && rest.lostTo == nil)
+    }
+
+    @Test func `is no hole behind a backup that stores nothing but its own WAL`() throws {
+        try crafted.store([112, 113, 114, 115, 119, 120])
+        try crafted.addBackup(inSegment: 115)
+        #expect(try place().isHole == false)
+        try crafted.store([116])
+        #expect(try place().start.position == start(of: 117))
+    }
+
+    @Test func `has a backup behind what is lost, or needs one`() throws {
+        try crafted.addBackup(inSegment: 112)
+        let archive = try crafted.archive()
+        #expect(try archive.hasBackup(from: start(of: 112)) && !archive.hasBackup(from: start(of: 113)))
+    }
+}
