@@ -11,19 +11,24 @@ struct SourceSample: Sendable {
 extension DrillRun {
     /// Asks the source where it has written its WAL to, if the drill recovers to the end of it.
     ///
-    /// It may be gone, or nobody may have said where it is: that is an answer too.
-    func askSource() async -> Result<SourceSample, BackupError>? {
+    /// It may be gone, or nobody may have said where it is: that is an answer too. A failure may be that it takes
+    /// connections and hangs: one that says nothing for `longestSilence` is not waited for.
+    func askSource(longestSilence: Duration = .seconds(60)) async -> Result<SourceSample, BackupError>? {
         guard policy.source.target == .moment(.latest) else { return nil }
         let clocks = environment.clocks
         do {
             let sample = try await PostgresSession.with(
-                try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
+                try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout,
+                longestSilence: longestSilence
             ) { session in
                 // The clock is read by a question of its own: of the first ones the server has much to look up.
                 let facts = try await session.serverFacts()
                 let start = clocks.wall()
                 let clock = try await session.query(
-                    "SELECT pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint"
+                    """
+                    SELECT pg_catalog.round(
+                        extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint
+                    """
                 ).firstValue.flatMap { Int64($0) }
                 let end = clocks.wall()
                 guard let clock else { throw unexpectedAnswer("its clock") }

@@ -53,6 +53,7 @@ import Testing
             (.walSegmentInvalid, nil, true, .lasting), (.queryFailed, nil, true, .lasting),
             // What depends on whether it let this process stream before.
             (.serverRefused, "53300", false, .lasting), (.serverRefused, "53300", true, .passing),
+            (.queryFailed, "53400", true, .passing), (.queryFailed, "55000", true, .passing),
             (.queryFailed, "55006", false, .slotTaken), (.queryFailed, "55006", true, .slotTaken),
             (.queryFailed, "58P01", true, .walRemoved),
             (.storageFailed, nil, true, .passing), (.storageFailed, nil, false, .lasting),
@@ -72,11 +73,15 @@ import Testing
     }
 
     @Test func `a repository that refuses what it took before may take it again`() {
-        func judged(_ sqlstate: String?, hasStored: Bool) -> WALReceptionFailure {
-            WALReceptionFailure(.permissionDenied, sqlstate: sqlstate, hasStreamed: true, hasStored: hasStored)
+        func judged(_ code: ErrorCode, _ sqlstate: String?, hasStored: Bool) -> WALReceptionFailure {
+            WALReceptionFailure(code, sqlstate: sqlstate, hasStreamed: true, hasStored: hasStored)
         }
-        #expect(judged(nil, hasStored: true) == .forbidden && judged(nil, hasStored: false) == .lasting)
-        #expect(judged("42501", hasStored: true) == .lasting)
+        // Its credentials may have run out, and their source may be away.
+        for code in [ErrorCode.permissionDenied, .authenticationFailed, .settings] {
+            #expect(judged(code, nil, hasStored: true) == .forbidden && judged(code, nil, hasStored: false) == .lasting)
+        }
+        #expect(judged(.permissionDenied, "42501", hasStored: true) == .lasting)
+        #expect(judged(.authenticationFailed, "28P01", hasStored: true) == .lasting)
     }
 
     /// Segments that are stored whole, and how far pieces of others reach.
