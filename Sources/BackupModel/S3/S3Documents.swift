@@ -1,0 +1,146 @@
+/// One page of a listing, of `ListObjectsV2`.
+package struct S3ListPage: Sendable, Hashable {
+    /// An object of the bucket.
+    package struct Object: Sendable, Hashable {
+        /// Its name in the bucket.
+        package let name: String
+        /// Its size in bytes.
+        package let size: Int64
+    }
+
+    /// The objects of this page.
+    package let objects: [Object]
+    /// The folders of this page, each with a slash at its end; none when the listing was asked for without a delimiter.
+    package let folders: [String]
+    /// What the next page is asked for with, or `nil` if this is the last one.
+    package let next: String?
+
+    /// Returns `nil` unless `bytes` is such a document.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard let root = XMLElement.parse(bytes), root.name == "ListBucketResult" else { return nil }
+        var objects: [Object] = []
+        for content in root.all("Contents") {
+            guard let name = content["Key"], let size = content["Size"].flatMap({ Int64($0) }), size >= 0 else {
+                return nil
+            }
+            objects.append(Object(name: name, size: size))
+        }
+        var folders: [String] = []
+        for common in root.all("CommonPrefixes") {
+            guard let name = common["Prefix"] else { return nil }
+            folders.append(name)
+        }
+        self.objects = objects
+        self.folders = folders
+        guard root["IsTruncated"] == "true" else {
+            next = nil
+            return
+        }
+        // Without it what is missing would look absent.
+        guard let token = root["NextContinuationToken"], !token.isEmpty else { return nil }
+        next = token
+    }
+}
+
+/// One page of unfinished uploads, of `ListMultipartUploads`.
+package struct S3UploadPage: Sendable, Hashable {
+    /// An upload that was begun and neither completed nor aborted.
+    package struct Upload: Sendable, Hashable {
+        /// The name in the bucket that its object would have.
+        package let name: String
+        /// The identifier that the store gave it.
+        package let id: String
+
+        package init(name: String, id: String) {
+            self.name = name
+            self.id = id
+        }
+    }
+
+    /// Where the next page begins.
+    package struct Markers: Sendable, Hashable {
+        package let name: String
+        package let id: String
+    }
+
+    package let uploads: [Upload]
+    /// Where the next page begins, or `nil` if this is the last one.
+    package let next: Markers?
+
+    /// Returns `nil` unless `bytes` is such a document.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard let root = XMLElement.parse(bytes), root.name == "ListMultipartUploadsResult" else { return nil }
+        var uploads: [Upload] = []
+        for upload in root.all("Upload") {
+            guard let name = upload["Key"], let id = upload["UploadId"] else { return nil }
+            uploads.append(Upload(name: name, id: id))
+        }
+        self.uploads = uploads
+        guard root["IsTruncated"] == "true" else {
+            next = nil
+            return
+        }
+        guard let name = root["NextKeyMarker"], !name.isEmpty else { return nil }
+        next = Markers(name: name, id: root["NextUploadIdMarker"] ?? "")
+    }
+}
+
+/// What `CreateMultipartUpload` answers with.
+package enum S3BegunUpload {
+    /// The identifier of the upload, or `nil` if `bytes` is no such answer.
+    package static func id(_ bytes: some Collection<UInt8>) -> String? {
+        guard let root = XMLElement.parse(bytes), root.name == "InitiateMultipartUploadResult",
+            let id = root["UploadId"], !id.isEmpty
+        else { return nil }
+        return id
+    }
+}
+
+/// What `CompleteMultipartUpload` answers with: its status is sent before the store knows how it ends.
+package enum S3CompletedUpload: Sendable, Hashable {
+    case done
+    case failed(S3ErrorDocument)
+
+    /// Returns `nil` unless `bytes` is such an answer.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard let root = XMLElement.parse(bytes) else { return nil }
+        switch root.name {
+        case "CompleteMultipartUploadResult": self = .done
+        case "Error": self = .failed(S3ErrorDocument(root))
+        default: return nil
+        }
+    }
+
+    /// The body of the request: the parts in order, each with the tag that the store gave it and, where the store
+    /// checks digests, the digest in Base64.
+    package static func request(_ parts: [(tag: String, checksum: String?)]) -> String {
+        let replacements: [Unicode.Scalar: String] = ["&": "&amp;", "<": "&lt;", ">": "&gt;"]
+        let items = parts.enumerated().map { index, part in
+            let checksum = part.checksum.map { "<ChecksumSHA256>\($0)</ChecksumSHA256>" } ?? ""
+            return "<Part><PartNumber>\(index + 1)</PartNumber><ETag>\(part.tag.escaping(replacements))</ETag>"
+                + "\(checksum)</Part>"
+        }
+        return "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\(items.joined())"
+            + "</CompleteMultipartUpload>"
+    }
+}
+
+/// `DeleteObjects`: many names in one request.
+package enum S3Deletion {
+    /// The most names that one request may have.
+    package static let most = 1000
+
+    /// The body of the request that removes `names`.
+    package static func request(_ names: some Sequence<String>) -> String {
+        let replacements: [Unicode.Scalar: String] = ["&": "&amp;", "<": "&lt;", ">": "&gt;"]
+        let objects = names.map { "<Object><Key>\($0.escaping(replacements))</Key></Object>" }
+        return "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Quiet>true</Quiet>\(objects.joined())"
+            + "</Delete>"
+    }
+
+    /// The names that could not be removed and why, or `nil` if `bytes` is no answer to such a request.
+    package static func failures(_ bytes: some Collection<UInt8>) -> [(name: String, error: S3ErrorDocument)]? {
+        guard let root = XMLElement.parse(bytes), root.name == "DeleteResult" else { return nil }
+        return root.all("Error").map { ($0["Key"] ?? "", S3ErrorDocument($0)) }
+    }
+}
