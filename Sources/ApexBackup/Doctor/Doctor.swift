@@ -9,10 +9,13 @@ package struct Doctor: Sendable {
     let settings: EffectivePolicy
     /// How long to wait for a segment to reach the repository; `nil` sends none.
     let patience: Duration?
+    /// Whether the promises of the storage are tried, with objects that are removed again.
+    let checksStorage: Bool
 
-    package init(settings: EffectivePolicy, patience: Duration?) {
+    package init(settings: EffectivePolicy, patience: Duration?, checksStorage: Bool = false) {
         self.settings = settings
         self.patience = patience
+        self.checksStorage = checksStorage
     }
 
     /// All findings, the worst first.
@@ -36,9 +39,9 @@ package struct Doctor: Sendable {
             let known = RunLog.describe(error)
             guard known.code != .interrupted, known.code != .settings else { throw known }
             let isSilent = known.code == .serverUnreachable
-            return DoctorFinding.worstFirst([
-                Self.finding(isSilent ? .serverUnreachable : .serverRefused, known), place.finding,
-            ])
+            return DoctorFinding.worstFirst(
+                [Self.finding(isSilent ? .serverUnreachable : .serverRefused, known), place.finding]
+                    + (try place.repository.map { try lookAtStorage(of: $0) } ?? []))
         }
     }
 
@@ -53,6 +56,7 @@ package struct Doctor: Sendable {
         }
         var findings = [place.finding]
         do {
+            findings += try lookAtStorage(of: repository)
             let cluster = cluster(facts.server.systemIdentifier, in: repository)
             findings.append(cluster)
             try lookIntoRepository(repository, of: &facts)
@@ -91,6 +95,18 @@ package struct Doctor: Sendable {
             guard error.code != .settings else { throw error }
             return (nil, Self.finding(.repository, error))
         }
+    }
+
+    /// What there is to say of the storage itself.
+    private func lookAtStorage(of repository: Repository) throws(BackupError) -> [DoctorFinding] {
+        var findings: [DoctorFinding] = []
+        if let abilities = repository.marker.store {
+            findings.append(
+                .objectStore(
+                    abilities, unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
+        }
+        if checksStorage { findings.append(.storageContract(repository.storageViolations())) }
+        return findings
     }
 
     private func cluster(_ systemIdentifier: String, in repository: Repository) -> DoctorFinding {
@@ -136,7 +152,7 @@ package struct Doctor: Sendable {
             guard let address = theirs.policy.repositories.first else {
                 return .notKnown("it names no repository, and the environment of the server is not known")
             }
-            let location = try openStorage(address, creating: false).location
+            let location = try RepositoryAddress(parsing: address).location
             guard location == repository.storage.location else {
                 return .other("into \(location), and this repository is \(repository.storage.location)")
             }

@@ -28,6 +28,8 @@ package struct EffectivePolicy: Sendable {
         if file == nil, FileManager.default.fileExists(atPath: standardFile) { file = standardFile }
         if let file { policy = try read(file) }
         if let repository = flags.repository ?? nonEmpty(variables["APEX_BACKUP_REPOSITORY"]) {
+            // What the policy says of a store is of the one whose address stands beside it.
+            if policy.repositories.first != repository { policy.store = S3StoreSettings() }
             policy.repositories = [repository]
         }
         if let name = flags.cluster ?? nonEmpty(variables["APEX_BACKUP_CLUSTER"]) { policy.name = name }
@@ -172,7 +174,8 @@ package struct EffectivePolicy: Sendable {
                 reason: "neither the policy, APEX_BACKUP_REPOSITORY nor --repository names one",
                 remedy: "Name it: --repository file:///var/lib/apex-backup.", unchanged: "Nothing was done.")
         }
-        return try openStorage(address, creating: creating)
+        return try RepositoryAddress(parsing: address).open(
+            store: policy.store, environment: environment, creating: creating)
     }
 
     /// The repository, opened; it must be there.

@@ -1,7 +1,6 @@
 package import BackupModel
-package import BackupStorage
-import Dispatch
-import Synchronization
+internal import Dispatch
+internal import Synchronization
 
 /// The promises of ``Storage`` that `storage` does not keep, in words; none if all is well.
 ///
