@@ -61,11 +61,16 @@ package struct S3Refusal: Error, Sendable, Hashable {
     package var document: S3ErrorDocument
     /// Whether the request had a condition that the object be there and the same.
     package let wasOfKnownObject: Bool
+    /// When the store wants to be asked again, if it says so.
+    package let retryAfter: Duration?
 
-    package init(status: Int, document: S3ErrorDocument, wasOfKnownObject: Bool = false) {
+    package init(
+        status: Int, document: S3ErrorDocument, wasOfKnownObject: Bool = false, retryAfter: Duration? = nil
+    ) {
         self.status = status
         self.document = document
         self.wasOfKnownObject = wasOfKnownObject
+        self.retryAfter = retryAfter
     }
 
     /// What the answer means.

@@ -75,3 +75,78 @@ import Testing
     ])
     func `takes nothing else for a date`(text: String) { #expect(HTTPDate.parse(text) == nil) }
 }
+
+@Suite struct `Finding where credentials come from` {
+    private func source(
+        _ variables: [String: String], profile text: String = ""
+    ) throws -> AWSCredentialSource {
+        var files = SharedAWSFiles()
+        files.add(credentials: text)
+        return try AWSCredentialSource.choose(variables: variables, files: files, region: "eu-1")
+    }
+
+    private static let keys = "[default]\naws_access_key_id = F\naws_secret_access_key = S\n"
+
+    @Test func `looks at the places in the order of AWS's tools`() throws {
+        var variables = [
+            "AWS_ACCESS_KEY_ID": "E", "AWS_SECRET_ACCESS_KEY": "S", "AWS_SESSION_TOKEN": "T",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "text",
+        ]
+        #expect(
+            try source(variables, profile: Self.keys)
+                == .keys(AWSCredentials(accessKey: "E", secretKey: "S", sessionToken: "T")))
+        variables["AWS_ACCESS_KEY_ID"] = ""
+        #expect(
+            try source(variables, profile: Self.keys)
+                == .webIdentity(
+                    .init(
+                        tokenFile: "/token", role: "arn", session: "apex-backup",
+                        endpoint: "https://sts.eu-1.amazonaws.com")))
+        variables["AWS_WEB_IDENTITY_TOKEN_FILE"] = nil
+        #expect(
+            try source(variables, profile: Self.keys) == .keys(AWSCredentials(accessKey: "F", secretKey: "S")))
+        #expect(try source(variables) == .container(url: "http://169.254.170.2/v2", token: .text("text")))
+        variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = nil
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://169.254.170.23/v1/credentials"
+        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = "/pod"
+        #expect(
+            try source(variables) == .container(url: "http://169.254.170.23/v1/credentials", token: .file("/pod")))
+        #expect(try source([:]) == .instance(url: "http://169.254.169.254"))
+    }
+
+    @Test(arguments: [
+        ["AWS_ACCESS_KEY_ID": "A"], ["AWS_WEB_IDENTITY_TOKEN_FILE": "/t"], ["AWS_PROFILE": "missing"],
+        ["AWS_EC2_METADATA_DISABLED": "True"],
+        ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://store.example.com/"],
+        ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1.example.com/"],
+        ["AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "a", "AWS_ENDPOINT_URL_STS": "http://sts.example.com"],
+    ])
+    func `refuses what is incomplete, or would send secrets without TLS`(variables: [String: String]) {
+        let error = #expect(throws: BackupError.self) { try source(variables) }
+        #expect(error?.code == .settings)
+    }
+
+    @Test(arguments: ["role_arn = a\nsource_profile = b", "credential_process = p", "sso_session = s"])
+    func `names the way to credentials that it does not know`(setting: String) {
+        let error = #expect(throws: BackupError.self) { try source([:], profile: "[default]\n\(setting)\n") }
+        #expect(error?.code == .settings)
+        #expect(error?.message.contains(String(setting.prefix { $0 != " " })) == true)
+    }
+
+    @Test func `reads texts of JSON, and nothing that is none`() {
+        #expect(
+            FlatJSON.texts(#" {"a": "b\n\"\u00e9", "n": -1.5e3, "t": true, "x": null} "#.utf8) == ["a": "b\n\"é"])
+        #expect(FlatJSON.texts("{}".utf8) == [:])
+        for text in [
+            "", "[]", "{", "{\"a\"}", "{\"a\": {}}", "{\"a\": \"b\"} x", "{\"a\": \"b\",}", "{\"a\": \"\\x\"}",
+        ] {
+            #expect(FlatJSON.texts(text.utf8) == nil, "\(text)")
+        }
+    }
+
+    @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")])
+    func `writes bytes as the RFC's examples do`(text: String, encoded: String) {
+        #expect(Base64.encode(Array(text.utf8)) == encoded)
+    }
+}

@@ -31,10 +31,11 @@ struct S3Attempts {
     /// Waits after a failure, and returns when the next attempt is due; throws the failure when it is the last.
     mutating func waitAndGoOn(after failure: S3Failure) throws(S3Failure) {
         var budget = budget
+        var retryAfter: Duration?
         switch failure {
         case .refused(let refusal):
             switch refusal.kind {
-            case .transient: break
+            case .transient: retryAfter = refusal.retryAfter
             case .clockSkewed where !hasCorrectedClock:
                 hasCorrectedClock = true
                 client.correctClock()
@@ -57,7 +58,7 @@ struct S3Attempts {
         let elapsed = client.environment.monotonic() - start
         guard
             let wait = policy.wait(
-                afterFailure: failures, elapsed: elapsed, chance: Double.random(in: 0...1))
+                afterFailure: failures, elapsed: elapsed, chance: Double.random(in: 0...1), retryAfter: retryAfter)
         else { throw failure }
         sleep(for: wait)
     }

@@ -94,20 +94,22 @@ final class S3Client: Sendable {
     /// The status and headers of one attempt; a status that is no success is thrown.
     func head(of exchange: HTTPExchange, to request: S3Request) throws(S3Failure) -> HTTPResponseHead {
         let head: HTTPResponseHead
-        let body: [UInt8]
-        do {
-            head = try exchange.head()
-            note(head.headers.first(name: "date"))
-            guard !(200..<300).contains(head.status.code) else { return head }
-            body = try exchange.body(limit: Self.largestAnswer)
-        } catch {
-            throw .connection(error)
+        do { head = try exchange.head() } catch { throw .connection(error) }
+        note(head.headers.first(name: "date"))
+        guard !(200..<300).contains(head.status.code) else { return head }
+        var body: [UInt8] = []
+        do { body = try exchange.body(limit: Self.largestAnswer) } catch {
+            // What refuses a request need not read it to its end: then the connection may end before the words for it
+            // are here. Only what is not there must be said in words.
+            guard (400..<500).contains(head.status.code), head.status != .notFound else { throw .connection(error) }
         }
         var document = S3ErrorDocument(body) ?? S3ErrorDocument()
         if document.requestID.isEmpty { document.requestID = head.headers.first(name: "x-amz-request-id") ?? "" }
         if document.region == nil { document.region = head.headers.first(name: "x-amz-bucket-region") }
         throw .refused(
-            S3Refusal(status: Int(head.status.code), document: document, wasOfKnownObject: request.isOfKnownObject))
+            S3Refusal(
+                status: Int(head.status.code), document: document, wasOfKnownObject: request.isOfKnownObject,
+                retryAfter: head.headers.first(name: "retry-after").flatMap { UInt16($0) }.map { .seconds(Int($0)) }))
     }
 
     /// Signs and sends one attempt of a request.

@@ -106,7 +106,8 @@ struct S3Download {
         let request = request
         let exchange = try client.begin(request)
         let head = try client.head(of: exchange, to: request)
-        var toSkip = try bytesToSkip(in: head)
+        let delivery = try delivery(of: head)
+        var toSkip = delivery.toSkip
         if tag == nil { tag = head.headers.first(name: "etag") }
         while let part = try next(of: exchange) {
             var part = part
@@ -115,14 +116,14 @@ struct S3Download {
             toSkip -= Int64(skipped)
             if let last,
                 let cut = part.getSlice(
-                    at: part.readerIndex, length: Int(min(Int64(part.readableBytes), last - position)))
+                    at: part.readerIndex, length: Int(max(0, min(Int64(part.readableBytes), last - position))))
             {
                 part = cut
             }
             do { try sink.write(part.readableBytesUInt8Span) } catch { throw .other(error) }
             position += Int64(part.readableBytes)
             attempts.noteProgress()
-            if let last, position >= last, toSkip == 0, end != nil || head.status == .ok { break }
+            if delivery.sendsMore, let last, position >= last { break }
         }
         if let last, position < last { throw .connection(.dropped("it ended after \(position) of \(last) bytes")) }
     }
@@ -143,20 +144,24 @@ struct S3Download {
         return request
     }
 
-    /// How many bytes of an answer come before those that are wanted: none, unless the store does not read parts.
-    private mutating func bytesToSkip(in head: HTTPResponseHead) throws(S3Failure) -> Int64 {
+    /// How many bytes of an answer come before those that are wanted, and whether some come behind: none, unless the
+    /// store does not read parts.
+    private mutating func delivery(
+        of head: HTTPResponseHead
+    ) throws(S3Failure) -> (toSkip: Int64, sendsMore: Bool) {
         let size: Int64?
-        let toSkip: Int64
+        var isWhole = false
         if let range = ContentRange(head.headers.first(name: "content-range")) {
             guard range.start == position else {
                 throw .connection(.dropped("the store sends other bytes than it was asked for"))
             }
-            (size, toSkip) = (range.total, 0)
+            size = range.total
         } else {
             guard head.status != .partialContent else {
                 throw .connection(.dropped("the store does not say which bytes it sends"))
             }
-            (size, toSkip) = (head.headers.first(name: "content-length").flatMap { Int64($0) }, position)
+            size = head.headers.first(name: "content-length").flatMap { Int64($0) }
+            isWhole = true
         }
         if let total, let size, size != total {
             throw .other(
@@ -165,6 +170,6 @@ struct S3Download {
                     reason: "it had \(total) bytes, and has \(size)", remedy: "Find out what else writes there."))
         }
         if total == nil { total = size }
-        return toSkip
+        return (isWhole ? position : 0, isWhole && end != nil)
     }
 }

@@ -92,7 +92,7 @@ package struct S3Storage: Storage {
             switch error.kind {
             case .absent: return nil
             // Only an object without a byte has not this one.
-            case .rangeNotSatisfiable: return (0, HTTPHeaders())
+            case .rangeNotSatisfiable: return (0, try client.headers(of: S3Request("HEAD", request.name)))
             default: throw error
             }
         }
