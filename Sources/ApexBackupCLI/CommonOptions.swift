@@ -32,7 +32,10 @@ struct CommonOptions: ParsableArguments, Sendable {
             }
             expiry = value
         }
-        return BackupEnvironment(variables: variables, leaseExpiry: expiry, events: { console.show($0) })
+        var environment = BackupEnvironment(
+            variables: variables, leaseExpiry: expiry, events: { console.show($0) })
+        environment.isEnding = { EntryPoint.isEnding }
+        return environment
     }
 
     /// The settings in force.

@@ -198,13 +198,39 @@ import Testing
     @Test func `ends an upload that is given up`() async throws {
         let storage = try await direct()
         let bytes = Self.content(9 << 20)
-        try await onThread { [key] () throws in
+        try await onThread { () throws in
+            let key = ObjectKey("folder/object")
             let writer = try storage.makeWriter(key)
             try writer.write(bytes.span)
             #expect(try storage.temporaryFiles(under: nil).count == 1)
+            let unfinished = try storage.unfinishedWrites(in: ObjectKey("folder"))
+            #expect(unfinished.map(\.key) == (try storage.temporaryFiles(under: ObjectKey("folder"))))
+            #expect(unfinished.count == 1 && unfinished.allSatisfy { $0.changedAt != nil && $0.writer == .unknown })
             writer.discard()
             #expect(try storage.temporaryFiles(under: nil) == [])
             #expect(try storage.info(key) == nil)
+        }
+    }
+
+    @Test func `waits no longer for a store that is away when the program is to end`() async throws {
+        let isEnding = Atomic(false)
+        let proxy = try FaultProxy { request in
+            if request.number == 2 { isEnding.store(true, ordering: .relaxed) }
+            return .answer("503 Slow Down", body: Self.slowDown)
+        }
+        var settings = S3StoreSettings()
+        settings.endpoint = proxy.endpoint
+        settings.allowsPlainHTTP = true
+        var environment = S3Environment.of(try await ObjectStore.seaweedFS().variables)
+        environment.isEnding = { isEnding.load(ordering: .relaxed) }
+        // With the time that stands there it would go on for an hour.
+        var patience = ObjectStore.patience
+        patience.retries.budget = .seconds(3600)
+        let place = try #require(S3Location(parsing: "s3://apex/\(prefix)"))
+        let storage = try S3Storage(place, settings: settings, environment: environment, patience: patience)
+        try await onThread { [key] () throws in
+            let error = #expect(throws: BackupError.self) { try storage.readAll(key, limit: 1) }
+            #expect(error?.code == .repositoryUnavailable)
         }
     }
 

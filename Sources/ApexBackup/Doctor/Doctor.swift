@@ -100,10 +100,12 @@ package struct Doctor: Sendable {
     /// What there is to say of the storage itself.
     private func lookAtStorage(of repository: Repository) throws(BackupError) -> [DoctorFinding] {
         var findings: [DoctorFinding] = []
-        if let abilities = repository.marker.store {
+        // The marker of a directory says that too, if it is a copy of a bucket.
+        if repository.storage is S3Storage {
             findings.append(
                 .objectStore(
-                    abilities, unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
+                    repository.marker.store ?? .least,
+                    unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
         }
         if checksStorage { findings.append(.storageContract(repository.storageViolations())) }
         return findings

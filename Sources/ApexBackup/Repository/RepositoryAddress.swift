@@ -62,7 +62,8 @@ package enum RepositoryAddress: Sendable, Hashable {
                 place, settings: store,
                 environment: S3Environment(
                     variables: environment.variables, wall: environment.clocks.wall,
-                    monotonic: environment.clocks.monotonic, readFile: Self.content))
+                    monotonic: environment.clocks.monotonic, readFile: Self.content,
+                    isEnding: { [isEnding = environment.isEnding] in isEnding() || Task.isCancelled }))
         }
     }
 

@@ -50,10 +50,13 @@ package struct S3UploadPage: Sendable, Hashable {
         package let name: String
         /// The identifier that the store gave it.
         package let id: String
+        /// When it was begun, by the store's clock.
+        package let begunAt: Timestamp?
 
-        package init(name: String, id: String) {
+        package init(name: String, id: String, begunAt: Timestamp? = nil) {
             self.name = name
             self.id = id
+            self.begunAt = begunAt
         }
     }
 
@@ -73,7 +76,8 @@ package struct S3UploadPage: Sendable, Hashable {
         var uploads: [Upload] = []
         for upload in root.all("Upload") {
             guard let name = upload["Key"], let id = upload["UploadId"] else { return nil }
-            uploads.append(Upload(name: name, id: id))
+            let begunAt = upload["Initiated"].flatMap { Timestamp(codedText: $0) }
+            uploads.append(Upload(name: name, id: id, begunAt: begunAt))
         }
         self.uploads = uploads
         guard root["IsTruncated"] == "true" else {

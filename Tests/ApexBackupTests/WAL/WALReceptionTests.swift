@@ -80,7 +80,8 @@ import Testing
         }
     }
 
-    @Test func `rolls up the log folders that are whole, at its beginning and whenever one is at its end`() async throws {
+    @Test func `rolls up the log folders that are whole, at its beginning and whenever one is at its end`() async throws
+    {
         // Four segments of a cluster that never was make a log folder; the receiver's own is that of a real server.
         let crafted = try CraftedArchive()
         try crafted.store(0..<4)

@@ -86,11 +86,12 @@ import Testing
     @Test func `reads unfinished uploads page by page`() {
         let text = """
             <ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker>
-            <NextUploadIdMarker>u</NextUploadIdMarker><Upload><Key>a/b</Key><UploadId>1</UploadId></Upload>
+            <NextUploadIdMarker>u</NextUploadIdMarker><Upload><Key>a/b</Key><UploadId>1</UploadId>
+            <Initiated>2026-11-21T02:00:00.000Z</Initiated></Upload>
             </ListMultipartUploadsResult>
             """
         let page = S3UploadPage(text.utf8)
-        #expect(page?.uploads == [.init(name: "a/b", id: "1")])
+        #expect(page?.uploads == [.init(name: "a/b", id: "1", begunAt: Timestamp(codedText: "2026-11-21T02:00:00Z"))])
         #expect(page?.next?.name == "k")
         #expect(page?.next?.id == "u")
         let begun = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"

@@ -89,7 +89,7 @@ struct CredentialServices: Sendable {
         _ method: String, _ url: String, headers: [(name: String, value: String)] = [], body: String? = nil,
         of service: String
     ) throws(BackupError) -> [UInt8] {
-        let transport = HTTPTransport(patience: patience)
+        let transport = HTTPTransport(patience: patience, isEnding: environment.isEnding)
         var reason = ""
         for _ in 0..<attempts {
             do throws(ConnectionFailure) {

@@ -73,16 +73,19 @@ final class IncomingAnswer: HTTPClientResponseDelegate {
 
     private let state = Mutex(State())
     private let available = DispatchSemaphore(value: 0)
+    private let isEnding: @Sendable () -> Bool
 
     /// How long a request may still take when this program is to end.
     private static let grace: Duration = .seconds(10)
     private static let slice: Duration = .milliseconds(200)
 
+    init(isEnding: @escaping @Sendable () -> Bool) { self.isEnding = isEnding }
+
     /// What comes next; after the end or a failure there is nothing more to wait for.
     func next(of task: HTTPClient.Task<Void>) throws(ConnectionFailure) -> Event {
         var waited = Duration.zero
         while available.wait(timeout: .now() + .milliseconds(200)) == .timedOut {
-            guard Task.isCancelled else { continue }
+            guard isEnding() else { continue }
             waited += Self.slice
             if waited >= Self.grace {
                 if abandon() { task.cancel() }

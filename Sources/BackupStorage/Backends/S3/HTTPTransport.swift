@@ -15,8 +15,10 @@ final class HTTPTransport: Sendable {
     }
 
     private let client: HTTPClient
+    private let isEnding: @Sendable () -> Bool
 
-    init(caFile: String? = nil, patience: Patience = Patience()) {
+    init(caFile: String? = nil, patience: Patience = Patience(), isEnding: @escaping @Sendable () -> Bool) {
+        self.isEnding = isEnding
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: .init(
@@ -48,8 +50,11 @@ final class HTTPTransport: Sendable {
         } catch {
             throw .invalid("\(error)")
         }
-        let answer = IncomingAnswer()
-        return HTTPExchange(answer, task: client.execute(request: request, delegate: answer))
+        let answer = IncomingAnswer(isEnding: isEnding)
+        let task = client.execute(request: request, delegate: answer)
+        // Some failures are told to nobody else: without this one would wait for ever.
+        task.futureResult.whenFailure { answer.didReceiveError(task: task, $0) }
+        return HTTPExchange(answer, task: task)
     }
 
     /// The body in pieces: that some of it went is seen after each.

@@ -51,7 +51,7 @@ struct S3Attempts {
             if !client.hasAnswered { budget = min(budget, Self.budgetOfStranger) }
         case .other: throw failure
         }
-        if Task.isCancelled { budget = min(budget, Self.budgetWhenCancelled) }
+        if client.environment.isEnding() { budget = min(budget, Self.budgetWhenCancelled) }
         failures += 1
         let policy = RetryPolicy(
             budget: budget, firstWait: client.retries.firstWait, longestWait: client.retries.longestWait)
@@ -68,7 +68,7 @@ struct S3Attempts {
         let never = DispatchSemaphore(value: 0)
         var rest = wait
         while rest > .zero {
-            if Task.isCancelled { rest = min(rest, .milliseconds(500)) }
+            if client.environment.isEnding() { rest = min(rest, .milliseconds(500)) }
             let part = min(rest, .milliseconds(100))
             _ = never.wait(timeout: .now() + .microseconds(Int(part.wholeMicroseconds)))
             rest -= part

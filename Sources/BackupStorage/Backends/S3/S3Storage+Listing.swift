@@ -103,7 +103,13 @@ extension S3Storage {
             if let pageSize { request.query.append(("max-keys", "\(pageSize)")) }
             if let token { request.query.append(("continuation-token", token)) }
             let answer: S3Answer
-            do { answer = try client.send(request) } catch { throw error.error(failed(to: "listed", nil)) }
+            do {
+                answer = try client.send(request)
+            } catch {
+                // Not so in AWS, which lists nothing.
+                if error.kind == .absent { return }
+                throw error.error(failed(to: "listed", nil))
+            }
             guard let page = S3ListPage(answer.body) else { throw notUnderstood("listing") }
             try body(page)
             guard let next = page.next else { return }

@@ -12,7 +12,9 @@ extension S3Storage {
     }
 
     private func remove(one key: ObjectKey) throws(BackupError) {
-        do {
+        do throws(S3Failure) {
+            // A store of files may take a folder for an object, and remove it or complain that it is not empty.
+            if !abilities.orderedListing, try head(key) == nil { return }
             _ = try client.send(S3Request("DELETE", place.name(of: key)))
         } catch {
             guard error.kind != .absent else { return }
@@ -57,6 +59,12 @@ extension S3Storage {
 extension S3Storage {
     package func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey] {
         try uploads(under: prefix).map(\.key).sorted()
+    }
+
+    /// What is in them is not known, and neither is who writes: a store tells when they were begun.
+    package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try uploads(under: folder).filter { $0.key == folder.appending(String($0.key.lastComponent)) }
+            .map { UnfinishedWrite(key: $0.key, size: 0, changedAt: $0.upload.begunAt) }
     }
 
     package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {

@@ -39,7 +39,8 @@ package struct S3Storage: Storage {
             client: S3Client(
                 endpoint: endpoint,
                 transport: HTTPTransport(
-                    caFile: endpoint.caFile, patience: .init(connect: patience.connect, idle: patience.idle)),
+                    caFile: endpoint.caFile, patience: .init(connect: patience.connect, idle: patience.idle),
+                    isEnding: environment.isEnding),
                 credentials: S3Credentials(environment: environment, region: endpoint.region),
                 environment: environment, retries: patience.retries),
             place: place, settings: settings, abilities: .least)
