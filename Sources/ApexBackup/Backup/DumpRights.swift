@@ -97,7 +97,12 @@ struct DumpRights: Sendable {
     private func look(into database: String) async throws -> Findings {
         let found = try await PostgresSession.with(
             connection.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout
-        ) { try await $0.query(Self.query) }
+        ) { session in
+            // Settings would stay in a pool. What a database sets could put objects of its own before PostgreSQL's.
+            try await session.requireDirectConnection()
+            try await session.execute("SET search_path = ''")
+            return try await session.query(Self.query)
+        }
         return Findings(
             guardedTables: found.value(0, "guarded"), unloggedTables: found.value(0, "unlogged"),
             hasClosedLargeObjects: found.value(0, "large_objects") == "t",

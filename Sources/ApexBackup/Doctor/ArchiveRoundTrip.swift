@@ -16,7 +16,10 @@ struct ArchiveRoundTrip: Sendable {
     func run() async throws -> DoctorFacts.RoundTrip {
         let before = try await session.archiver()
         let answer = try await session.query(
-            "SELECT pg_catalog.pg_walfile_name(lsn - 1) FROM (\(PostgresSession.heartbeat)) AS heartbeat")
+            """
+            SELECT pg_catalog.pg_walfile_name(lsn OPERATOR(pg_catalog.-) 1)
+            FROM (\(PostgresSession.heartbeat)) AS heartbeat
+            """)
         guard let name = answer.firstValue, let segment = WALSegmentName(parsing: name, segmentSize: segmentSize) else {
             throw unexpectedAnswer("pg_walfile_name")
         }

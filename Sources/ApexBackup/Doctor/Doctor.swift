@@ -30,8 +30,11 @@ package struct Doctor: Sendable {
             return try await PostgresSession.with(
                 connection, applicationName: "apex-backup doctor", timeout: DumpSource.connectTimeout
             ) { session in
-                // What is written here must not wait for a standby that may be gone.
-                try await session.execute("SET synchronous_commit = local")
+                // Settings would stay in a pool, and others commit without their standby.
+                try await session.requireDirectConnection()
+                // What is written here must not wait for a standby that may be gone; and a database could put objects of
+                // its own before PostgreSQL's.
+                try await session.execute("SET synchronous_commit = local; SET search_path = ''")
                 let facts = try await gatherFacts(from: session, archiveCommand: command)
                 return try await judge(facts, place, through: session)
             }

@@ -57,7 +57,8 @@ extension Doctor {
     }
 
     private static let clockQuery = """
-        SELECT pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint
+        SELECT pg_catalog.round(
+            extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint
         """
 }
 
@@ -106,8 +107,10 @@ extension PostgresSession {
         let answer = try await query(
             """
             SELECT last_archived_wal, last_failed_wal, failed_count,
-                pg_catalog.round(extract(epoch FROM last_archived_time)::numeric * 1000000)::bigint AS archived_at,
-                pg_catalog.round(extract(epoch FROM last_failed_time)::numeric * 1000000)::bigint AS failed_at
+                pg_catalog.round(
+                    extract(epoch FROM last_archived_time)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS archived_at,
+                pg_catalog.round(
+                    extract(epoch FROM last_failed_time)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS failed_at
             FROM pg_catalog.pg_stat_archiver
             """)
         func time(_ column: String) -> Timestamp? {
@@ -136,8 +139,8 @@ extension PostgresSession {
                     ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint AS kept,
                 -- A column of PostgreSQL 17.
                 pg_catalog.round(extract(epoch FROM
-                    (pg_catalog.to_jsonb(slot) ->> 'inactive_since')::timestamptz)::numeric * 1000000)::bigint
-                    AS inactive_since
+                    (pg_catalog.to_jsonb(slot) ->> 'inactive_since')::timestamptz)::numeric
+                    OPERATOR(pg_catalog.*) 1000000)::bigint AS inactive_since
             FROM pg_catalog.pg_replication_slots AS slot WHERE NOT temporary ORDER BY slot_name
             """)
         facts.slots = slots.rows.indices.map { row in

@@ -86,7 +86,14 @@ struct CollationInquiry: Sendable {
         _ database: String, _ body: (PostgresSession) async throws -> Value
     ) async throws -> Value {
         try await PostgresSession.with(
-            server.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout, body)
+            server.with(database: database), applicationName: "apex-backup", timeout: DumpSource.connectTimeout
+        ) { session in
+            // A setting would stay in a pool. Without it a database could put operators of its own before PostgreSQL's,
+            // and a lock on a catalogue, as VACUUM FULL takes, could hold up a backup for as long as it likes.
+            try await session.requireDirectConnection()
+            try await session.execute("SET search_path = ''; SET lock_timeout = '30s'")
+            return try await body(session)
+        }
     }
 
     private func differences(

@@ -36,6 +36,8 @@ struct PhysicalSource: Sendable {
             connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout
         ) { session in
             let facts = try await session.serverFacts()
+            // What a database sets could put objects of its own before PostgreSQL's.
+            try await session.execute("SET search_path = ''")
             try repository.requireIncarnation(facts.systemIdentifier)
             guard facts.major >= 15 else { throw tooOld(facts) }
             if wal == .archive, facts.inRecovery { throw isStandby(connection) }

@@ -183,8 +183,8 @@ struct RecoveryWatch: Sendable {
     private static let stateQuery = """
         SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, pg_catalog.pg_last_wal_replay_lsn() AS replayed,
             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_get_wal_replay_pause_state() END AS pause,
-            pg_catalog.round(extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp())::numeric * 1000000)::bigint
-                AS last
+            pg_catalog.round(extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp())::numeric
+                OPERATOR(pg_catalog.*) 1000000)::bigint AS last
         """
 
     private func tell(_ state: RecoveryState) {

@@ -67,8 +67,9 @@ package struct RecoveryMark: Sendable {
         _ = try await session.writeHeartbeat()
         let point = try await session.query(
             """
-            SELECT lsn, pg_catalog.pg_walfile_name(lsn - 1) AS segment,
-                pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint AS clock
+            SELECT lsn, pg_catalog.pg_walfile_name(lsn OPERATOR(pg_catalog.-) 1) AS segment,
+                pg_catalog.round(
+                    extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
             FROM pg_catalog.pg_create_restore_point($1) AS lsn
             """, [name])
         guard let lsn = point.value(0, "lsn").flatMap({ LogSequenceNumber(parsing: $0) }),

@@ -60,7 +60,7 @@ package struct ServerWAL: Sendable {
     }
 
     private static func microseconds(_ time: String) -> String {
-        "pg_catalog.round(extract(epoch FROM \(time))::numeric * 1000000)::bigint"
+        "pg_catalog.round(extract(epoch FROM \(time))::numeric OPERATOR(pg_catalog.*) 1000000)::bigint"
     }
 
     private static func time(_ text: String?) -> Timestamp? {

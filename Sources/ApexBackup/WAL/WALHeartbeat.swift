@@ -74,7 +74,7 @@ extension PostgresSession {
     static let heartbeat = """
         SELECT pg_catalog.pg_logical_emit_message(true, '\(WALSegmentSummary.heartbeatPrefix)',
                 pg_catalog.json_build_object('at', now)::text) AS lsn,
-            pg_catalog.round(extract(epoch FROM now)::numeric * 1000000)::bigint AS clock
+            pg_catalog.round(extract(epoch FROM now)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
         FROM pg_catalog.clock_timestamp() AS now
         """
 }

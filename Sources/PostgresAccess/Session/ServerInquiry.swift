@@ -60,6 +60,8 @@ extension PostgresSession {
             remedy: "Check that this is a PostgreSQL server and not another product that speaks its protocol.")
     }
 
+    // Operators of two types are named with their schema: whoever may create one in a schema of the search path could have
+    // it called in the place of PostgreSQL's, which converts.
     // On a primary the last checkpoint may be of the timeline before; the name of the current segment is not. On a
     // standby the control file says how far replay has come.
     private static let pointQuery = """
@@ -75,14 +77,15 @@ extension PostgresSession {
                 THEN coalesce(
                     pg_catalog.pg_last_xact_replay_timestamp(),
                     (SELECT checkpoint_time FROM pg_catalog.pg_control_checkpoint()))
-                ELSE pg_catalog.clock_timestamp() END)::numeric * 1000000)::bigint AS clock
+                ELSE pg_catalog.clock_timestamp() END)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
         """
 
     private static let factsQuery = """
         SELECT pg_catalog.current_setting('server_version') AS version,
             (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
             pg_catalog.pg_is_in_recovery() AS in_recovery,
-            pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint AS clock,
+            pg_catalog.round(
+                extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock,
             pg_catalog.current_setting('data_checksums') AS data_checksums,
             (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
                 WHERE datname = pg_catalog.current_database()) AS encoding,

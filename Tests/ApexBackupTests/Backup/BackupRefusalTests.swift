@@ -62,7 +62,7 @@ extension `Logical backup` {
                 #expect(error.code == .permissionDenied && error.unchanged == "No backup was taken.")
                 #expect(
                     error.reason
-                        == "'\(name)' has row security on t; '\(name)' has large objects that the role may not read"
+                        == "'\(name)' has row security on public.t; '\(name)' has large objects that the role may not read"
                 )
                 #expect(error.remedy.hasPrefix("ALTER ROLE \(role) BYPASSRLS; GRANT SELECT ON LARGE OBJECT"))
                 #expect(try scratch.entries().isEmpty)
