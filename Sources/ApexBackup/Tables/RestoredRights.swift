@@ -17,12 +17,17 @@ struct RestoredRights: Sendable {
     }
 
     /// What belonged to a role that the target lacks, or may not give to, belongs to the role that restores.
+    ///
+    /// Extended statistics have an owner of their own, which is not changed with that of their table.
     private func giveOwners(to tables: RecoveredTables, in session: PostgresSession) async throws -> [String] {
         let owned = try await session.query(
             """
             SELECT format('%s %I.%I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, n.nspname, c.relname),
                 pg_get_userbyid(c.relowner)
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY ($1::oid[])
+            UNION ALL
+            SELECT format('STATISTICS %I.%I', n.nspname, s.stxname), pg_get_userbyid(s.stxowner)
+            FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = ANY ($1::oid[])
             """, [tables.oidsWithSequences])
         var others: Set<String> = []
         for row in owned.rows {

@@ -35,8 +35,9 @@ struct SeparatedTables: Sendable {
         try await session.execute(
             """
             SET search_path = ''; SET session_replication_role = replica; SET default_transaction_read_only = off; \
-            SET row_security = off
+            SET row_security = off; SET lock_timeout = '5min'
             """)
+        let undecided = try await Self.rollPreparedBack(in: session)
         var tables = try await RecoveredTables(named: names, in: session)
         try await tables.separate(in: session)
         let roles = try await target.roles()
@@ -44,13 +45,25 @@ struct SeparatedTables: Sendable {
         for act in judgement.leftOut.keys { try await session.execute(act.removal) }
         try await Self.requireRoom(for: tables, in: session, on: target)
         let rights = RestoredRights(user: target.user, isSuperuser: target.facts.isSuperuser, roles: roles)
-        remarks = tables.remarks + judgement.remarks + (try await rights.apply(to: tables, in: session))
+        remarks = undecided + tables.remarks + judgement.remarks + (try await rights.apply(to: tables, in: session))
         let own = try await session.query("SELECT nspname FROM pg_namespace").rows.compactMap { $0[0] }
         schema = RestoredSchema.free(
             RestoredSchema.name(at: moment), besides: try await target.schemas(in: database).union(own))
         try await tables.move(into: schema, of: target.user, in: session)
         named = tables.named
         rows = try await TableTransfer.count(named, schema: schema, in: session)
+    }
+
+    /// Ends transactions that were prepared at the moment: nobody is left to decide them, and until then they hold the
+    /// locks of what they changed. Returns what to say of them.
+    private static func rollPreparedBack(in session: PostgresSession) async throws -> [String] {
+        let prepared = try await session.query(
+            "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid"
+        ).rows.compactMap { $0[0] }
+        for name in prepared { try await session.execute("ROLLBACK PREPARED \(quoteLiteral(name))") }
+        return prepared.map {
+            "the transaction '\($0)' was prepared at that moment and not committed: what it changed is left out"
+        }
     }
 
     private static func judge(

@@ -90,9 +90,9 @@ extension TableRecovery {
             let scratch = try await ScratchRecovery.plan(
                 request.recovery, as: id, settings: settings, repository: repository)
             return try await withTarget { target in
-                try await requireUsable(target)
+                let publications = try await requireUsable(target)
                 let tools = try await tools(for: target, scratch.prepared.manifest.server)
-                return Prepared(plan: plan(scratch, target), scratch: scratch, tools: tools)
+                return Prepared(plan: plan(scratch, target, publications), scratch: scratch, tools: tools)
             }
         } catch {
             var known = RunLog.describe(error)
@@ -110,16 +110,21 @@ extension TableRecovery {
         return try result.get()
     }
 
-    private func requireUsable(_ target: TargetServer) async throws {
+    /// Returns the publications of the database that have every table, also those that come.
+    private func requireUsable(_ target: TargetServer) async throws -> [String] {
         guard try await target.databaseExists(database) else {
             throw BackupError(
                 .targetUnsuitable, "There is no database '\(database)' on \(connection.redacted).",
                 reason: "tables are brought into a database that is there", remedy: "Create it, or name another one.")
         }
-        let (mayCreate, isReadOnly) = try await target.withSession(in: database) { session in
+        let (mayCreate, isReadOnly, publications) = try await target.withSession(in: database) { session in
             let answer = try await session.query(
                 "SELECT has_database_privilege(current_database(), 'CREATE'), current_setting('transaction_read_only')")
-            return (answer.value(0, 0) == "t", answer.value(0, 1) == "on")
+            let publications = try await session.query(
+                "SELECT pubname FROM pg_publication WHERE puballtables ORDER BY 1")
+            return (
+                answer.value(0, 0) == "t", answer.value(0, 1) == "on", publications.rows.compactMap { $0[0] }
+            )
         }
         guard mayCreate else {
             throw BackupError(
@@ -131,6 +136,7 @@ extension TableRecovery {
                 .targetUnsuitable, "Sessions in '\(database)' cannot write.",
                 reason: "default_transaction_read_only is on", remedy: "Turn it off for the role that restores.")
         }
+        return publications
     }
 
     private func tools(for target: TargetServer, _ source: ServerFacts) async throws -> ClientTools {
@@ -143,7 +149,9 @@ extension TableRecovery {
         return tools
     }
 
-    private func plan(_ scratch: ScratchRecovery.Plan, _ target: TargetServer) -> TableRecoveryPlan {
+    private func plan(
+        _ scratch: ScratchRecovery.Plan, _ target: TargetServer, _ publications: [String]
+    ) -> TableRecoveryPlan {
         let prepared = scratch.prepared
         var warnings = prepared.plan.warnings + [scratch.remark].compactMap(\.self)
         if prepared.manifest.server.major > target.facts.major {
@@ -154,6 +162,10 @@ extension TableRecovery {
         if !target.facts.isSuperuser {
             warnings.append(
                 "'\(target.user)' is no superuser: the restored tables belong to it, whoever owned them before")
+        }
+        warnings += publications.map {
+            "the publication '\($0)' of '\(database)' has every table: its subscribers are sent the restored ones too, "
+                + "and stop where they lack them"
         }
         var schema: String?
         if case .time(let time) = request.recovery.moment, !prepared.recovery.isNearest {
