@@ -66,7 +66,12 @@ struct ScratchRecovery: Sendable {
         } catch {
             result = .failure(error)
         }
-        try await recovery.remove(running)
+        do {
+            try await recovery.remove(running)
+        } catch {
+            guard case .failure(let cause) = result else { throw error }
+            throw RunLog.describe(error).after(RunLog.describe(cause))
+        }
         return try result.get()
     }
 
@@ -84,6 +89,16 @@ struct ScratchRecovery: Sendable {
     func remove(_ server: CloneServer?) async throws {
         await server?.kill()
         try await directory.remove()
+    }
+}
+
+extension BackupError {
+    /// The error of a clean-up, with the `cause` that had come before it and which it must not hide.
+    fileprivate func after(_ cause: BackupError) -> BackupError {
+        BackupError(
+            code, message,
+            reason: [reason, "before that: \(cause.message)", cause.reason].compactMap(\.self).joined(separator: "; "),
+            remedy: remedy, unchanged: cause.unchanged)
     }
 }
 
