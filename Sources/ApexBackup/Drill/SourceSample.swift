@@ -9,6 +9,10 @@ struct SourceSample: Sendable {
 }
 
 extension DrillRun {
+    /// For how long a source that took the connection may say nothing: a failure may be that it hangs, and no drill waits
+    /// for it.
+    private static let longestSilence = Duration.seconds(60)
+
     /// Asks the source where it has written its WAL to, if the drill recovers to the end of it.
     ///
     /// It may be gone, or nobody may have said where it is: that is an answer too.
@@ -17,13 +21,17 @@ extension DrillRun {
         let clocks = environment.clocks
         do {
             let sample = try await PostgresSession.with(
-                try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout
+                try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout,
+                longestSilence: Self.longestSilence
             ) { session in
                 // The clock is read by a question of its own: of the first ones the server has much to look up.
                 let facts = try await session.serverFacts()
                 let start = clocks.wall()
                 let clock = try await session.query(
-                    "SELECT pg_catalog.round(extract(epoch FROM pg_catalog.clock_timestamp())::numeric * 1000000)::bigint"
+                    """
+                    SELECT pg_catalog.round(
+                        extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint
+                    """
                 ).firstValue.flatMap { Int64($0) }
                 let end = clocks.wall()
                 guard let clock else { throw unexpectedAnswer("its clock") }
