@@ -17,8 +17,11 @@ package struct RewriteForecast: Sendable, Codable, Hashable {
 struct Rewriting: Sendable {
     let existing: ExistingCluster
     let forecast: RewriteForecast
-    /// What its `pg_wal` has and the archive does not; of a `pg_wal` that is a link, nothing is touched.
+    /// What its `pg_wal` had and the archive did not when this was planned; of a `pg_wal` that is a link, nothing is
+    /// touched.
     let unarchived: UnarchivedWAL
+    private let archive: WALArchive
+    private let segmentSize: WALSegmentSize
     private let paths: BackupPaths
     private let tablespaces: [UInt32: String]
 
@@ -29,6 +32,8 @@ struct Rewriting: Sendable {
     ) throws(BackupError) {
         self.existing = existing
         self.tablespaces = tablespaces
+        self.archive = archive
+        self.segmentSize = segmentSize
         let repository = archive.repository
         let paths = try BackupPaths(of: manifest, in: repository)
         self.paths = paths
@@ -70,10 +75,13 @@ struct Rewriting: Sendable {
     func begin(_ run: RunID) async throws -> (tree: RestoredTree, kept: KeptWAL?) {
         let main = existing.directory
         let directories: [UInt32: DataDirectory]
+        let unarchived: UnarchivedWAL
         do {
             try await existing.requireSilence()
             try main.own()
             directories = try openTablespaces()
+            // While somebody was asked to confirm, a server may have run here and written more.
+            unarchived = try UnarchivedWAL(in: main, segmentSize: segmentSize, archive: archive)
             try existing.setControlAside()
         } catch {
             var known = RunLog.describe(error)

@@ -145,18 +145,22 @@ import Testing
             let (restore, prepared) = try place.prepared(rewrites: true)
             let forecast = try #require(prepared.plan.rewrite)
             #expect(forecast.compared > 900 && forecast.missing > 0 && forecast.removed > 4, "\(forecast)")
+            // What comes between the plan and its confirmation.
+            try await runScript("cp -p \"$1/$2\" \"$1/$2.partial\"", wal, own[2])
             let result = try await onOwnThreads { try await restore.run(prepared) }
             #expect(result.keptBytes > result.writtenBytes && result.writtenBytes > 0, "\(result)")
             // Nothing is lost that only this directory had, also when it is rewritten once more.
             let saved = try #require(result.keptWAL)
             let after = try await runScript(list, saved.directory).output.split(separator: "\n")
-            #expect(after.count == saved.files && Set(after).isSubset(of: before), "\(saved): \(after), \(before)")
+            let (late, early) = (after.filter { $0.hasSuffix(".partial") }, after.filter { !$0.hasSuffix(".partial") })
+            #expect(after.count == saved.files && Set(early).isSubset(of: before), "\(saved): \(after), \(before)")
+            #expect(late.count == 1, "\(after)")
             #expect(saved.first == "00000002.history" && saved.last > own[1], "\(saved)")
             #expect(!after.contains { $0.hasSuffix("/\(own[1])") }, "the archive has it")
             #expect(try await place.restore(rewrites: true).keptWAL == nil)
             #expect(try await runScript(list, saved.directory).output.split(separator: "\n") == after)
             let push = WALPush(repository: place.scratch.repository)
-            let last = try await onOwnThreads { try push.run("\(saved.directory)/\(saved.last)") }
+            let last = try await onOwnThreads { try push.run("\(saved.directory)/\(own[2])") }
             #expect(!last.wasPresent, "and 'wal push' takes it from there")
             try await runScript("rm -r \"$1/apex-backup-unarchived\"", wal)
             // What this test archived is among the WAL of a restore by now.
