@@ -31,7 +31,7 @@ struct PhysicalRestorePlanning {
                 segmentSize: try segmentSize(chosen.record, of: entry.id), tablespaces: tablespaces)
         }
         let space = try space(
-            for: chosen, recovery.plan, isDivided: !tablespaces.isEmpty,
+            for: chosen, recovery.plan, isDivided: try isDivided(tablespaces),
             reusing: rewriting?.forecast.existingBytes ?? 0)
         let plan = PhysicalRestorePlan(
             backup: entry.id, directory: request.directory,
@@ -184,6 +184,16 @@ struct PhysicalRestorePlanning {
             "timeline \($0.timeline) goes on from timeline \(plan.timeline) and is not followed, as no backup was taken "
                 + "on it: if production was promoted to it, add --timeline \($0.timeline)"
         }
+    }
+
+    /// Whether tablespaces may be on other file systems than the data: what is made anew beside it is on the same.
+    private func isDivided(_ tablespaces: [UInt32: String]) throws(BackupError) -> Bool {
+        if tablespaces.isEmpty { return false }
+        func parent(_ path: String) -> Substring { path[..<(path.lastIndex(of: "/") ?? path.startIndex)] }
+        for place in [request.directory] + tablespaces.values {
+            guard parent(place) == parent(request.directory), try DataDirectory(at: place) == nil else { return true }
+        }
+        return false
     }
 
     /// What is free where the restore goes, which must be enough.

@@ -315,6 +315,15 @@ import Testing
                 #expect(!HostFacts.exists("\(target)/global/pg_control"))
                 #expect(try place.scratch.runs().last?.state == .failed)
                 #expect(try place.scratch.entries().first?.failedVerification == nil)
+
+                // Where everything goes into one directory that is to be made, that is seen before anything is.
+                let whole = PhysicalRestore.Request(
+                    backup: place.backup.id.text, moment: .immediate, directory: target
+                ).moved(into: disk.path(of: "repository/scratch"))
+                let refused = try await requireFailure {
+                    try PhysicalRestore(repository: place.scratch.repository, request: whole).prepare()
+                }
+                #expect(refused.message.contains("free, and the restore needs"), "\(refused)")
             }
         }
     }
