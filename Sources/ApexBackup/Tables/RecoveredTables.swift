@@ -36,6 +36,9 @@ struct RecoveredTables: Sendable {
 
     /// Takes away what joins the tables to others, and says so.
     mutating func separate(in session: PostgresSession) async throws {
+        // A key that refers to a table keeps its partitions in it; those that partitions have from it become their own.
+        try await dropForeignKeys(in: session)
+        try await dropKeysOfOthers(in: session)
         try await leaveParents(in: session)
         try await dropForeignKeys(in: session)
         try await takeSequences(in: session)
@@ -98,6 +101,23 @@ struct RecoveredTables: Sendable {
             try await session.execute("ALTER TABLE \(table) DROP CONSTRAINT \(quoteIdentifier(name))")
             remarks.append(
                 "the foreign key '\(name)' of \(table) is left out: it refers to \(other), which is not chosen")
+        }
+    }
+
+    /// The keys of tables that do not come along, to those of which partitions were chosen: they are no loss.
+    private func dropKeysOfOthers(in session: PostgresSession) async throws {
+        let keys = try await session.query(
+            """
+            SELECT format('%I.%I', n.nspname, c.relname), k.conname
+            FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid <> ALL ($1::oid[])
+                AND k.confrelid <> ALL ($1::oid[]) AND k.confrelid IN (
+                    SELECT a.relid::oid FROM unnest($1::oid[]) AS t (oid)
+                    CROSS JOIN LATERAL pg_partition_ancestors(t.oid::regclass) AS a (relid))
+            """, [oids])
+        for row in keys.rows {
+            guard let table = row[0], let name = row[1] else { continue }
+            try await session.execute("ALTER TABLE \(table) DROP CONSTRAINT \(quoteIdentifier(name))")
         }
     }
 
