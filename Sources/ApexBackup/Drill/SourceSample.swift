@@ -9,20 +9,17 @@ struct SourceSample: Sendable {
 }
 
 extension DrillRun {
-    /// For how long a source that took the connection may say nothing: a failure may be that it hangs, and no drill waits
-    /// for it.
-    private static let longestSilence = Duration.seconds(60)
-
     /// Asks the source where it has written its WAL to, if the drill recovers to the end of it.
     ///
-    /// It may be gone, or nobody may have said where it is: that is an answer too.
-    func askSource() async -> Result<SourceSample, BackupError>? {
+    /// It may be gone, or nobody may have said where it is: that is an answer too. A failure may be that it takes
+    /// connections and hangs: one that says nothing for `longestSilence` is not waited for.
+    func askSource(longestSilence: Duration = .seconds(60)) async -> Result<SourceSample, BackupError>? {
         guard policy.source.target == .moment(.latest) else { return nil }
         let clocks = environment.clocks
         do {
             let sample = try await PostgresSession.with(
                 try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout,
-                longestSilence: Self.longestSilence
+                longestSilence: longestSilence
             ) { session in
                 // The clock is read by a question of its own: of the first ones the server has much to look up.
                 let facts = try await session.serverFacts()
