@@ -172,6 +172,45 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
         }
     }
 
+    @Test func `tells how old an unfinished upload is, by this host's clock`() async throws {
+        let wall: @Sendable () -> Timestamp = { ObjectStore.now().advanced(by: .seconds(-7200)) }
+        let storage = try await seaweedFS(wall: wall)
+        try await onThread { () throws in
+            let folder = ObjectKey("folder")
+            let writer = try storage.makeWriter(folder.appending("object"))
+            // With the third part the first one has arrived.
+            try writer.write([UInt8](repeating: 7, count: 25 << 20).span)
+            let found = try storage.unfinishedWrites(in: folder)
+            #expect(found.count == 1 && found.allSatisfy { $0.size >= 8 << 20 }, "\(found)")
+            let changed = try #require(found.first?.changedAt)
+            #expect(abs(wall().since(changed).seconds) < 1800)
+            #expect(found.allSatisfy { !$0.isAbandoned(at: wall()) })
+            #expect(found.allSatisfy { $0.isAbandoned(at: wall().advanced(by: .seconds(90_000))) })
+            #expect(try storage.unfinishedWrites(in: ObjectKey("fold")) == [])
+            writer.discard()
+            #expect(try storage.unfinishedWrites(in: folder) == [])
+        }
+    }
+
+    @Test func `shows nothing of a stream that is no longer than a segment`() async throws {
+        let storage = try await seaweedFS()
+        try await onThread { () throws in
+            let folder = ObjectKey("folder")
+            for (size, begun) in [(17 << 20, 0), (25 << 20, 24 << 20)] {
+                let key = folder.appending("\(size)")
+                let bytes = [UInt8](repeating: 7, count: size)
+                let writer = try storage.makeStreamWriter(key)
+                try writer.write(bytes.span)
+                let found = try storage.unfinishedWrites(in: folder)
+                #expect(found.map(\.size) == (begun == 0 ? [] : [Int64(begun)]))
+                try writer.finish()
+                let read = DigestSink()
+                try storage.read(key, into: read)
+                #expect(read.digest == SHA256.digest(of: bytes.span))
+            }
+        }
+    }
+
     @Test func `tells how much may still be stored where a capacity is set`() async throws {
         let store = try await ObjectStore.seaweedFS()
         var settings = S3StoreSettings()

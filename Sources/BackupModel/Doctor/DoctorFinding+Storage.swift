@@ -25,8 +25,9 @@ extension DoctorFinding {
             why: (["a run writes them now, or one died that did"] + lacks).joined(separator: "; "),
             mend: .init(
                 action:
-                    "'apex-backup prune --apply' removes those of dead backups. A lifecycle rule of the bucket that "
-                    + "ends incomplete multipart uploads after a week removes the others."))
+                    "'apex-backup prune --apply' removes those of dead backups, and of WAL those of which nothing came "
+                    + "for a day. A lifecycle rule of the bucket that ends incomplete multipart uploads after a week "
+                    + "removes any others."))
     }
 
     /// Whether the storage keeps what every storage promises.

@@ -89,6 +89,36 @@ package struct S3UploadPage: Sendable, Hashable {
     }
 }
 
+/// One page of the parts of an upload that have arrived, of `ListParts`.
+package struct S3PartPage: Sendable, Hashable {
+    /// The bytes of the parts of this page.
+    package let byteCount: Int64
+    /// When the last of them arrived, by the store's clock.
+    package let latest: Timestamp?
+    /// What the next page is asked for with, or `nil` if this is the last one.
+    package let next: String?
+
+    /// Returns `nil` unless `bytes` is such a document.
+    package init?(_ bytes: some Collection<UInt8>) {
+        guard let root = XMLElement.parse(bytes), root.name == "ListPartsResult" else { return nil }
+        var byteCount: Int64 = 0
+        var latest: Timestamp?
+        for part in root.all("Part") {
+            guard let size = part["Size"].flatMap({ Int64($0) }), (0...(1 << 40)).contains(size) else { return nil }
+            byteCount += size
+            latest = [latest, part["LastModified"].flatMap { Timestamp(codedText: $0) }].compactMap(\.self).max()
+        }
+        self.byteCount = byteCount
+        self.latest = latest
+        guard root["IsTruncated"] == "true" else {
+            next = nil
+            return
+        }
+        guard let marker = root["NextPartNumberMarker"], !marker.isEmpty else { return nil }
+        next = marker
+    }
+}
+
 /// What `CreateMultipartUpload` answers with.
 package enum S3BegunUpload {
     /// The identifier of the upload, or `nil` if `bytes` is no such answer.

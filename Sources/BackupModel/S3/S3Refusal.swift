@@ -163,7 +163,8 @@ extension S3Refusal {
                     .permissionDenied,
                     "Let these credentials list the bucket, and read, write and delete below the "
                         + "repository's prefix (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, "
-                        + "s3:AbortMultipartUpload, s3:ListBucketMultipartUploads)."
+                        + "s3:AbortMultipartUpload, s3:ListMultipartUploadParts, "
+                        + "s3:ListBucketMultipartUploads)."
                 )
             case .elsewhere:
                 (

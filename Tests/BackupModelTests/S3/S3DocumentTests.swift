@@ -94,8 +94,27 @@ import Testing
         #expect(page?.uploads == [.init(name: "a/b", id: "1", begunAt: Timestamp(codedText: "2026-11-21T02:00:00Z"))])
         #expect(page?.next?.name == "k")
         #expect(page?.next?.id == "u")
-        let begun = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
-        #expect(S3BegunUpload.id(begun.utf8) == "7")
+        let dated = "<Upload><Key>a</Key><UploadId>1</UploadId><Initiated>2026-11-10T20:48:33.500Z</Initiated></Upload>"
+        let begun = S3UploadPage("<ListMultipartUploadsResult>\(dated)</ListMultipartUploadsResult>".utf8)
+        #expect(begun?.uploads.first?.begun?.description == "2026-11-10T20:48:33.500000Z")
+        let answer = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
+        #expect(S3BegunUpload.id(answer.utf8) == "7")
         #expect(S3BegunUpload.id("<InitiateMultipartUploadResult/>".utf8) == nil)
+    }
+
+    @Test func `reads how much of an upload has arrived, and when the last of it came`() {
+        let parts = [(8, "2026-11-10T20:48:34Z"), (9, "2026-11-10T21:00:00.000Z"), (1, "2026-11-10T20:59:59+00:00")]
+            .map { "<Part><Size>\($0.0)</Size><LastModified>\($0.1)</LastModified></Part>" }.joined()
+        let page = S3PartPage(
+            """
+            <ListPartsResult>\(parts)<IsTruncated>true</IsTruncated><NextPartNumberMarker>3</NextPartNumberMarker>
+            </ListPartsResult>
+            """.utf8)
+        #expect(page?.byteCount == 18)
+        #expect(page?.latest == Timestamp(codedText: "2026-11-10T21:00:00Z"))
+        #expect(page?.next == "3")
+        #expect(S3PartPage("<ListPartsResult/>".utf8)?.byteCount == 0)
+        #expect(S3PartPage("<ListPartsResult><IsTruncated>true</IsTruncated></ListPartsResult>".utf8) == nil)
+        #expect(S3PartPage("<ListPartsResult><Part/></ListPartsResult>".utf8) == nil)
     }
 }

@@ -39,6 +39,9 @@ final class S3Client: Sendable {
     /// The time by the store's clock, as far as it is known.
     var storeTime: Timestamp { environment.wall().advanced(by: clock.withLock { $0.seen }) }
 
+    /// What this host's clock said when the store's said `time`, as far as that is known.
+    func hostTime(of time: Timestamp) -> Timestamp { time.advanced(by: .zero - clock.withLock { $0.seen }) }
+
     /// The most bytes that an answer which is no object may have.
     private static let largestAnswer = 16 << 20
 

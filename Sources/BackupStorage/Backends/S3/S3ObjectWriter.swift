@@ -4,7 +4,8 @@ internal import NIOHTTP1
 
 /// Writes one object: a small one in one request, a larger one in parts of which two are on their way at once.
 ///
-/// Parts are sent again from memory, so that a stream of any length takes the same, however often a connection ends.
+/// Parts are sent again from memory, so that a stream of any length takes the same, however often a connection ends. What
+/// comes from a source that is still writing it is sent in larger parts, one after the other, and takes no more.
 final class S3ObjectWriter: ObjectWriter {
     static let partSize = 8 << 20
     static let partsInFlight = 2
@@ -34,6 +35,7 @@ final class S3ObjectWriter: ObjectWriter {
     }
 
     private let key: ObjectKey
+    private let isStreamed: Bool
     private let storage: S3Storage
     private let publication: S3Publication
     private var state = State.writing
@@ -43,24 +45,27 @@ final class S3ObjectWriter: ObjectWriter {
     private var inFlight: [Part] = []
     private var sent: [S3Upload.Part] = []
 
-    init(_ key: ObjectKey, in storage: S3Storage) {
+    init(_ key: ObjectKey, in storage: S3Storage, isStreamed: Bool = false) {
         self.key = key
+        self.isStreamed = isStreamed
         self.storage = storage
         publication = S3Publication(of: key, in: storage)
     }
 
     deinit { discard() }
 
+    private var partSize: Int { isStreamed ? Self.partSize * (Self.partsInFlight + 1) : Self.partSize }
+
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
         precondition(state == .writing, "an object is written to after its end")
         var taken = 0
         while taken < bytes.count {
-            let length = min(Self.partSize - buffer.readableBytes, bytes.count - taken)
+            let length = min(partSize - buffer.readableBytes, bytes.count - taken)
             let piece = bytes.extracting(taken..<taken + length)
             hash.update(piece)
             buffer.append(copying: piece)
             taken += length
-            if buffer.readableBytes == Self.partSize { try sendPart() }
+            if buffer.readableBytes == partSize { try sendPart() }
         }
     }
 
@@ -110,6 +115,7 @@ final class S3ObjectWriter: ObjectWriter {
         if inFlight.count == Self.partsInFlight { try awaitPart(of: upload) }
         let request = upload.request(sent.count + inFlight.count + 1, takeBody())
         inFlight.append(Part(request: request, exchange: begin(request)))
+        if isStreamed { try awaitPart(of: upload) }
     }
 
     private func begunUpload() throws(BackupError) -> S3Upload {

@@ -61,10 +61,46 @@ extension S3Storage {
         try uploads(under: prefix).map(\.key).sorted()
     }
 
-    /// What is in them is not known, and neither is who writes: a store tells when they were begun.
+    /// Tells by the parts that have arrived when something came of an upload last; of who writes it nothing is known.
     package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
-        try uploads(under: folder).filter { $0.key == folder.appending(String($0.key.lastComponent)) }
-            .map { UnfinishedWrite(key: $0.key, size: 0, changedAt: $0.upload.begunAt) }
+        var found: [UnfinishedWrite] = []
+        for (key, upload) in try uploads(under: folder) where key == folder.appending(String(key.lastComponent)) {
+            guard let parts = try arrived(of: upload) else { continue }
+            let latest = [upload.begunAt, parts.latest].compactMap(\.self).max()
+            found.append(
+                UnfinishedWrite(key: key, size: parts.byteCount, changedAt: latest.map { client.hostTime(of: $0) }))
+        }
+        return found
+    }
+
+    /// What has arrived of an upload; `nil` if it has ended meanwhile.
+    private func arrived(
+        of upload: S3UploadPage.Upload
+    ) throws(BackupError) -> (byteCount: Int64, latest: Timestamp?)? {
+        var byteCount: Int64 = 0
+        var latest: Timestamp?
+        var marker: String?
+        while true {
+            var request = S3Request("GET", upload.name)
+            request.query = [("uploadId", upload.id)]
+            if let marker { request.query.append(("part-number-marker", marker)) }
+            let answer: S3Answer
+            do {
+                answer = try client.send(request)
+            } catch {
+                switch error.kind {
+                case .uploadGone, .absent: return nil
+                case .unsupported: return (byteCount, latest)
+                default: throw error.error(failed(to: "listed", nil))
+                }
+            }
+            guard let page = S3PartPage(answer.body) else { throw notUnderstood("list of parts") }
+            byteCount += page.byteCount
+            latest = [latest, page.latest].compactMap(\.self).max()
+            guard let next = page.next else { return (byteCount, latest) }
+            guard next != marker else { throw notUnderstood("list of parts") }
+            marker = next
+        }
     }
 
     package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {

@@ -123,6 +123,12 @@ package struct S3Storage: Storage {
         S3ObjectWriter(key, in: self)
     }
 
+    /// A listing of uploads does not tell which are of streams: so a stream begins none before it is longer than a
+    /// segment of WAL usually is, and nobody who asks for that segment waits for it.
+    package func makeStreamWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter {
+        S3ObjectWriter(key, in: self, isStreamed: true)
+    }
+
     package var bytesPerWriter: Int64 { Int64((S3ObjectWriter.partsInFlight + 1) * S3ObjectWriter.partSize) }
 
     package func removeEmptyFolders(under prefix: ObjectKey) throws(BackupError) {}
