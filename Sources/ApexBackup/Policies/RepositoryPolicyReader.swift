@@ -39,7 +39,8 @@ enum RepositoryPolicyReader {
         }
         guard text.hasPrefix("/") || text.hasPrefix("file:///") || text.hasPrefix("s3://") else {
             throw value.error(
-                "'\(value.path)' must be a file:/// URL, an absolute path or s3://bucket/prefix, not '\(text)'",
+                "'\(value.path)' must be a file:/// URL, an absolute path or s3://bucket/prefix"
+                    + (text.contains("@") ? "" : ", not '\(text)'"),
                 remedy: "Write for example file:///var/lib/apex-backup or s3://backups/apex.")
         }
         return text

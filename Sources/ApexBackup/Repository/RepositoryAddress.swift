@@ -34,8 +34,10 @@ package enum RepositoryAddress: Sendable, Hashable {
             }
             self = .bucket(location)
         } else {
+            // What may have a password in it is not repeated.
             throw BackupError(
-                .settings, "'\(address)' is not the address of a repository.",
+                .settings,
+                "\(address.contains("@") ? "What is named" : "'\(address)'") is not the address of a repository.",
                 remedy: "Write file:/// and an absolute path (file:///var/lib/apex-backup), or s3://bucket/prefix.")
         }
     }

@@ -1,5 +1,6 @@
 import BackupModel
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import ApexBackup
@@ -140,6 +141,10 @@ private func problem(_ text: String) -> String? {
         ("[/a, /b]", "p.yaml:4:18: a second repository is not supported by this version"),
         ("s3://key:secret@bucket/prefix", "p.yaml:4:13: 'repository' names no bucket and prefix"),
         (
+            "https://key:secret@store/bucket",
+            "p.yaml:4:13: 'repository' must be a file:/// URL, an absolute path or s3://bucket/prefix"
+        ),
+        (
             "backups",
             "p.yaml:4:13: 'repository' must be a file:/// URL, an absolute path or s3://bucket/prefix, not 'backups'"
         ),
@@ -194,6 +199,25 @@ private func problem(_ text: String) -> String? {
         expected.capacity = 2 << 40
         #expect(full.repositories == ["s3://bucket/apex"])
         #expect(full.store == expected)
+    }
+
+    @Test func `keeps what it says of a store for that store, however its address is written`() throws {
+        let files = try TemporaryDirectory()
+        let store = least.replacing("/backups", with: "{url: \"s3://bucket/apex\", region: eu-1}")
+        try files.write(Array(store.utf8), to: "p.yaml")
+        var flags = EffectivePolicy.Flags()
+        flags.policy = files.path(of: "p.yaml")
+        for (address, region) in [("s3://bucket/apex", "eu-1"), ("s3://bucket/apex/", "eu-1"), ("s3://bucket/b", nil)] {
+            let environment = BackupEnvironment(variables: ["APEX_BACKUP_REPOSITORY": address])
+            #expect(try EffectivePolicy.load(flags, environment: environment).policy.store.region == region)
+        }
+    }
+
+    @Test func `repeats no password of an address that is none`() {
+        for address in ["https://key:hunter2@store/bucket", "S3://key:hunter2@bucket/a", "s3://key:hunter2@bucket/a"] {
+            let error = #expect(throws: BackupError.self) { try RepositoryAddress(parsing: address) }
+            #expect(error?.message.contains("hunter2") == false)
+        }
     }
 
     @Test func `refuses another kind or version of file`() {
