@@ -23,6 +23,8 @@ package final class FaultProxy: Sendable {
         case pass
         /// It is answered here.
         case answer(String, body: String = "", headers: [String] = [])
+        /// It is answered here with what is only the beginning of an answer of so many bytes.
+        case answerBeginning(String, of: Int)
         /// The connection ends after so many bytes of the request's body were handed on.
         case cutRequest(after: Int)
         /// It is handed on, and nothing of its answer comes back.
@@ -65,6 +67,9 @@ package final class FaultProxy: Sendable {
     /// The requests that came.
     package var requests: [Request] { seen.withLock { $0 } }
 
+    /// How many connections there were; one that is not begun with HTTP is hung up on.
+    package var connections: Int { open.withLock { $0.count } }
+
     /// Ends all connections.
     package func stop() {
         listener.shutDown()
@@ -97,6 +102,11 @@ package final class FaultProxy: Sendable {
             guard Self.readRest(from: client, length, &bytes) else { return }
             let lines = ["HTTP/1.1 \(status)", "Content-Length: \(body.utf8.count)", "Connection: close"] + more
             _ = client.write(Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8))
+            return
+        }
+        if case .answerBeginning(let body, let count) = fate {
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: \(count)\r\nConnection: close\r\n\r\n"
+            _ = client.write(Array("\(head)\(body)".utf8))
             return
         }
         guard let server, let upstream = try? LocalSocket.connected(to: server) else { return }
@@ -175,6 +185,8 @@ package final class FaultProxy: Sendable {
             let part = socket.read()
             guard !part.isEmpty, bytes.count < 1 << 20 else { return nil }
             bytes += part
+            // TLS begins with a number.
+            guard let first = bytes.first, first >= UInt8(ascii: "A") else { return nil }
         }
     }
 }

@@ -39,7 +39,8 @@ package enum AWSCredentialSource: Sendable, Hashable {
             return .keys(
                 AWSCredentials(accessKey: key, secretKey: secret, sessionToken: variable("AWS_SESSION_TOKEN")))
         }
-        let sts = variable("AWS_ENDPOINT_URL_STS") ?? "https://sts.\(region).amazonaws.com"
+        let domain = S3Endpoint.domain(of: region)
+        let sts = variable("AWS_ENDPOINT_URL_STS") ?? "https://sts.\(region).\(domain)"
         if let file = variable("AWS_WEB_IDENTITY_TOKEN_FILE") {
             guard let role = variable("AWS_ROLE_ARN") else {
                 throw incomplete("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not")

@@ -79,7 +79,8 @@ package enum ConnectionFailure: Error, Sendable, Hashable {
                 .interrupted, what, reason: "this run was asked to stop", remedy: "Run it again when it suits.")
         case .invalid(let reason):
             BackupError(
-                .settings, what, reason: reason, remedy: "Correct the address and the endpoint of the repository.")
+                .settings, what, reason: reason,
+                remedy: "Correct the address and the endpoint of the repository, or the credentials.")
         }
     }
 }

@@ -29,7 +29,7 @@ package struct S3Endpoint: Sendable, Hashable {
                 .settings, "'\(region)' is not the name of a region.", remedy: "Write for example eu-central-1.",
                 unchanged: "Nothing was done.")
         }
-        let domain = region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
+        let domain = Self.domain(of: region)
         let (scheme, authority) = try Self.parse(
             named ?? "https://s3.\(region).\(domain)", allowsPlainHTTP: settings.allowsPlainHTTP)
         // A certificate for *.s3.example.com is none for a bucket with a dot in its name.
@@ -37,6 +37,11 @@ package struct S3Endpoint: Sendable, Hashable {
         host = isPathStyle ? authority : "\(bucket).\(authority)"
         base = "\(scheme)://\(host)"
         pathPrefix = isPathStyle ? "/\(PercentEncoding.encode(bucket))" : ""
+    }
+
+    /// The domain of AWS's services in a region.
+    static func domain(of region: String) -> String {
+        region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
     }
 
     /// The path of the object `name`, or of the bucket itself, percent-encoded.

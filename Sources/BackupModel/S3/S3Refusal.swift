@@ -107,9 +107,11 @@ package struct S3Refusal: Error, Sendable, Hashable {
         case 412: wasOfKnownObject ? .changed : .taken
         case 416: .rangeNotSatisfiable
         case 301, 307, 308: .elsewhere
-        case 408, 425, 429, 500, 502, 503, 504: .transient
+        case 408, 425, 429: .transient
         case 507: .full
         case 405, 501: .unsupported
+        // What stands before a store has numbers of its own, up to 530.
+        case 500...599: .transient
         // A 404 without the word for it may be a wrong address as well.
         default: .other
         }

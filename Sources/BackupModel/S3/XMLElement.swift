@@ -33,6 +33,8 @@ private struct XMLParser {
 
     mutating func document() -> XMLElement? {
         _ = take("\u{FEFF}")
+        // A store that takes long sends spaces, also before it begins.
+        skipSpace()
         if take("<?xml") { guard skip(past: "?>") else { return nil } }
         guard skipBetween(), take("<"), let root = element(depth: 0), skipBetween(), at == bytes.count else {
             return nil

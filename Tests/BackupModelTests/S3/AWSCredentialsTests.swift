@@ -103,6 +103,12 @@ import Testing
                     .init(
                         tokenFile: "/token", role: "arn", session: "apex-backup",
                         endpoint: "https://sts.eu-1.amazonaws.com")))
+        let china = try AWSCredentialSource.choose(variables: variables, files: .init(), region: "cn-north-1")
+        guard case .webIdentity(let identity) = china else {
+            Issue.record("\(china)")
+            return
+        }
+        #expect(identity.endpoint == "https://sts.cn-north-1.amazonaws.com.cn")
         variables["AWS_WEB_IDENTITY_TOKEN_FILE"] = nil
         #expect(
             try source(variables, profile: Self.keys) == .keys(AWSCredentials(accessKey: "F", secretKey: "S")))

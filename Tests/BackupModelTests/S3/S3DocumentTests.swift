@@ -62,6 +62,7 @@ import Testing
         #expect(error.code == "InternalError")
         #expect(error.requestID == "r1")
         #expect(S3CompletedUpload("<CompleteMultipartUploadResult>".utf8) == nil)
+        #expect(S3CompletedUpload("\n \(Self.declaration)\n <CompleteMultipartUploadResult/>".utf8) == .done)
     }
 
     @Test func `names parts and objects so that no name can end the document`() {

@@ -18,9 +18,9 @@ import Testing
         (403, "RequestTimeTooSkewed", .clockSkewed), (400, "ExpiredToken", .credentialsExpired),
         (412, "PreconditionFailed", .taken), (412, "", .taken), (409, "ConditionalRequestConflict", .transient),
         (416, "InvalidRange", .rangeNotSatisfiable), (503, "SlowDown", .transient), (429, "", .transient),
-        (500, "InternalError", .transient), (502, "", .transient), (400, "RequestTimeout", .transient),
-        (400, "BadDigest", .transient), (301, "PermanentRedirect", .elsewhere), (507, "", .full),
-        (501, "NotImplemented", .unsupported), (400, "InvalidPart", .other),
+        (500, "InternalError", .transient), (502, "", .transient), (520, "", .transient),
+        (400, "RequestTimeout", .transient), (400, "BadDigest", .transient), (301, "PermanentRedirect", .elsewhere),
+        (507, "", .full), (501, "NotImplemented", .unsupported), (400, "InvalidPart", .other),
     ])
     func `knows what each answer means`(status: Int, code: String, kind: S3Refusal.Kind) {
         #expect(refusal(status, code).kind == kind)

@@ -152,14 +152,20 @@ extension ConnectionFailure {
     /// What an error of AsyncHTTPClient, or of what is below it, means for a request of which something was sent, or
     /// nothing yet.
     init(_ error: any Error, afterSending wasSent: Bool) {
-        let words = "\(error)"
+        // In the words for a header that cannot be sent stands what is in it: a token, if it ends with a line break.
+        let words = (error as? HTTPClientError)?.shortDescription ?? "\(error)"
         switch error as? HTTPClientError {
+        case let known? where known.shortDescription == HTTPClientError.invalidHeaderFieldValues([]).shortDescription:
+            self = .invalid("a header would have a line break or the like: perhaps the credentials have one")
         case .readTimeout?, .writeTimeout?, .deadlineExceeded?: self = .timedOut
         case .cancelled?: self = .cancelled
         case .invalidURL?, .emptyHost?, .emptyScheme?: self = .invalid(words)
         case _ where words.contains("CERTIFICATE_VERIFY_FAILED"):
             self = .notTrusted("the certificate of the store is not one of those that are trusted")
         case _ where error is NIOSSLExtraError: self = .notTrusted(words)
+        // Who ends the connection before there is anything to trust may be about to start, or to be replaced.
+        case _ where error as? NIOSSLError == .handshakeFailed(.sslError([.eofDuringHandshake])):
+            self = .unreachable("the connection ended while TLS was agreed on")
         case _ where error is NIOSSLError && !wasSent && !words.contains("uncleanShutdown"):
             self = .notTrusted("TLS could not be agreed on: \(words)")
         default: self = wasSent ? .dropped(words) : .unreachable(words)

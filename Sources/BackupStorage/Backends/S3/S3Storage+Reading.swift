@@ -122,7 +122,8 @@ struct S3Download {
             }
             do { try sink.write(part.readableBytesUInt8Span) } catch { throw .other(error) }
             position += Int64(part.readableBytes)
-            attempts.noteProgress()
+            // What was only skipped was there before.
+            if part.readableBytes > 0 { attempts.noteProgress() }
             if delivery.sendsMore, let last, position >= last { break }
         }
         if let last, position < last { throw .connection(.dropped("it ended after \(position) of \(last) bytes")) }

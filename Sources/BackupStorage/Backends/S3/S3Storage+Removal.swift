@@ -41,12 +41,13 @@ extension S3Storage {
         guard let failures = S3Deletion.failures(answer.body) else { throw notUnderstood("answer to a removal") }
         for failure in failures {
             let refusal = S3Refusal(status: 200, document: failure.error)
+            let key = place.key(ofName: failure.name)
             switch refusal.kind {
             case .absent: continue
             // A batch that went well but for the store's bad moment.
-            case .transient:
-                if let key = place.key(ofName: failure.name) { try remove(one: key) }
-            default: throw refusal.error(failed(to: "removed", place.key(ofName: failure.name)))
+            case .transient where key != nil:
+                if let key { try remove(one: key) }
+            default: throw refusal.error(failed(to: "removed", key))
             }
         }
     }
