@@ -4,8 +4,8 @@ internal import NIOHTTP1
 
 /// Writes one object: a small one in one request, a larger one in parts of which two are on their way at once.
 ///
-/// Parts are sent again from memory, so that a stream of any length takes the same, however often a connection ends. What
-/// comes from a source that is still writing it is sent in larger parts, one after the other, and takes no more.
+/// Parts are sent again from memory, so that a stream of any length takes the same, however often a connection ends.
+/// What comes from a source that is still writing it is sent in larger parts, one after the other, and takes no more.
 final class S3ObjectWriter: ObjectWriter {
     static let partSize = 8 << 20
     static let partsInFlight = 2
