@@ -97,7 +97,7 @@ import Testing
         #expect(page?.next?.id == "u")
         let dated = "<Upload><Key>a</Key><UploadId>1</UploadId><Initiated>2026-11-10T20:48:33.500Z</Initiated></Upload>"
         let begun = S3UploadPage("<ListMultipartUploadsResult>\(dated)</ListMultipartUploadsResult>".utf8)
-        #expect(begun?.uploads.first?.begun?.description == "2026-11-10T20:48:33.500000Z")
+        #expect(begun?.uploads.first?.begunAt?.description == "2026-11-10T20:48:33.500000Z")
         let answer = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
         #expect(S3BegunUpload.id(answer.utf8) == "7")
         #expect(S3BegunUpload.id("<InitiateMultipartUploadResult/>".utf8) == nil)
