@@ -142,18 +142,31 @@ extension WALArchive {
 
     /// A segment that continues `segment` and is behind it: on its timeline, or on one that goes on from there.
     ///
-    /// Costs a few small listings.
+    /// One of which only pieces are stored is one too. Costs a few small listings.
     func later(than segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
-        if let later = try newest(onTimeline: segment.timeline, size: segment.size), later.number > segment.number {
+        let begun = try repository.storage.children(of: layout.pieces).compactMap {
+            WALSegmentName(parsing: $0, segmentSize: segment.size)
+        }
+        if let later = try newest(onTimeline: segment.timeline, of: begun, segment.size),
+            later.number > segment.number
+        {
             return later
         }
         for (timeline, history) in try histories() where timeline > segment.timeline {
             guard let left = history.ancestors.first(where: { $0.timeline == segment.timeline }),
-                left.end > segment.end, let later = try newest(onTimeline: timeline, size: segment.size)
+                left.end > segment.end, let later = try newest(onTimeline: timeline, of: begun, segment.size)
             else { continue }
             return later
         }
         return nil
+    }
+
+    /// The newest segment of a timeline, of those that are stored whole and those that were begun.
+    private func newest(
+        onTimeline timeline: UInt32, of begun: [WALSegmentName], _ size: WALSegmentSize
+    ) throws(BackupError) -> WALSegmentName? {
+        let whole = try newest(onTimeline: timeline, size: size)
+        return (begun.filter { $0.timeline == timeline } + [whole].compactMap(\.self)).max()
     }
 
     /// The newest segment of a timeline that is stored whole.

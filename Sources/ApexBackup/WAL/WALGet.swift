@@ -141,13 +141,12 @@ private struct WALGetAttempt {
         if let pieces = request.pieces, pieces.segment == request.name, later == nil || !pieces.atEndOnly,
             try !archive.pieces(of: segment).isEmpty
         {
-            return try deliver { sink throws(BackupError) in
-                try archive.readPadded(segment, into: sink)
-                return true
-            }
+            return try bringPieces(of: segment, from: archive)
         }
-        if let later { throw Self.hole(segment, before: later) }
-        return .absent
+        guard let later else { return .absent }
+        // It may have come together with what is behind it since it was looked for.
+        if try bring(segment, from: archive) == .delivered { return .delivered }
+        throw Self.hole(segment, before: later)
     }
 
     /// What is read ahead, beside a server that runs on the data directory that is the current one.
@@ -179,6 +178,26 @@ private struct WALGetAttempt {
     private func bring(_ segment: WALSegmentName, from archive: WALArchive) throws(BackupError) -> WALGet.Outcome {
         try deliver { sink throws(BackupError) in
             try archive.readChecked(segment, into: sink)
+        }
+    }
+
+    /// Brings what is stored of a segment that is not finished.
+    ///
+    /// A receiver may put something longer in the place of its pieces meanwhile, or all of it.
+    private func bringPieces(
+        of segment: WALSegmentName, from archive: WALArchive
+    ) throws(BackupError) -> WALGet.Outcome {
+        var attempts = 10
+        while true {
+            do throws(BackupError) {
+                return try deliver { sink throws(BackupError) in
+                    try archive.readPadded(segment, into: sink)
+                    return true
+                }
+            } catch {
+                attempts -= 1
+                guard attempts > 0, error.code == .walMissing else { throw error }
+            }
         }
     }
 

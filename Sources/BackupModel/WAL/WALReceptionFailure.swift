@@ -6,7 +6,8 @@ package enum WALReceptionFailure: Sendable, Hashable {
     case slotTaken
     /// The server has removed the WAL that was asked for.
     case walRemoved
-    /// The repository lets this process write no more, which it did before: somebody has to mend that.
+    /// The repository lets this process write no more, which it did before: somebody has to mend that, or its credentials
+    /// come back.
     case forbidden
     /// Something that is stored is not what was stored, or is not there any more: it is received once more.
     case damaged
@@ -30,8 +31,9 @@ package enum WALReceptionFailure: Sendable, Hashable {
         // Its file system is not mounted for a moment, or does not answer.
         case (.repositoryUnavailable, _), (.repositoryFull, _), (.repositoryMissing, _): self = .passing
         case (.storageFailed, _): self = hasStreamed ? .passing : .lasting
-        // Not the server's.
-        case (.permissionDenied, nil): self = hasStored ? .forbidden : .lasting
+        // Not the server's: the repository refuses, or what gives out the credentials for it has none just now.
+        case (.permissionDenied, nil), (.authenticationFailed, nil), (.settings, nil):
+            self = hasStored ? .forbidden : .lasting
         case (.serverRefused, "57P03"?), (.serverRefused, "57P01"?), (.serverRefused, "57P02"?): self = .passing
         // Its disk is full, or its memory.
         case (.queryFailed, "53100"?), (.queryFailed, "53200"?): self = .passing

@@ -1,5 +1,6 @@
 import BackupStorage
 import FoundationEssentials
+import Synchronization
 import TestSupport
 import Testing
 
@@ -19,11 +20,15 @@ import Testing
     private var path: String { archive.site.directory.path(of: "brought") }
     private var slept: Duration { archive.site.clock.slept }
 
-    private func get(_ name: String, patience: Duration = WALGet.patience) async throws -> WALGet.Outcome {
+    private func get(
+        _ name: String, patience: Duration = WALGet.patience, pieces: WALGet.Pieces? = nil,
+        from storage: (any Storage)? = nil
+    ) async throws -> WALGet.Outcome {
         let crafted = archive.site.crafted
         return try await WALGet(
-            WALGet.Request(name: name, path: path, patience: patience), environment: crafted.environment
-        ) { try crafted.open() }.run()
+            WALGet.Request(name: name, path: path, pieces: pieces, patience: patience),
+            environment: crafted.environment
+        ) { try crafted.open(storage) }.run()
     }
 
     private func get(_ number: UInt64, patience: Duration = WALGet.patience) async throws -> WALGet.Outcome {
@@ -137,5 +142,89 @@ import Testing
         try archive.site.directory.write([1, 2, 3], to: stored)
         let damaged = await #expect(throws: BackupError.self) { try await get(4) }
         #expect(damaged?.code == .objectDamaged && slept == .seconds(3))
+    }
+
+    /// Stores the first bytes of a segment as a piece.
+    private static func storePiece(_ number: UInt64, of archive: CraftedArchive) throws {
+        let content = try archive.content(number)
+        let piece = try #require(WALPiece(archive.name(number), from: 0, to: UInt64(content.count)))
+        let writer = try archive.archive().makeWriter(piece)
+        try writer.write(content.span)
+        try writer.finish()
+    }
+
+    @Test func `takes pieces of a later segment for WAL behind a hole, and those of the one asked for not`() async throws {
+        try Self.storePiece(5, of: archive)
+        #expect(try await get(5) == .absent)
+        try Self.storePiece(6, of: archive)
+        let error = await #expect(throws: BackupError.self) { try await get(5) }
+        #expect(try error?.code == .walMissing && error?.message.contains("\(archive.name(6)) behind it") == true)
+        #expect(try await get(6) == .absent)
+    }
+
+    @Test func `brings what came together with what is behind it while it was looked for`() async throws {
+        let archive = archive
+        let pieces = try archive.archive().layout.pieces
+        let storage = ChangingStorage(PosixStorage(root: archive.site.crafted.path), before: pieces) {
+            try archive.storeWhole(5)
+            try Self.storePiece(6, of: archive)
+        }
+        #expect(try await get("\(archive.name(5))", from: storage) == .delivered && storage.hasChanged)
+    }
+
+    @Test func `brings pieces in whose place something longer was put while they were read`() async throws {
+        let archive = archive
+        try Self.storePiece(5, of: archive)
+        let name = try archive.name(5)
+        let storage = ChangingStorage(
+            PosixStorage(root: archive.site.crafted.path), before: try archive.archive().layout.pieces(of: name), number: 2
+        ) {
+            try archive.storeWhole(5)
+            try archive.archive().removePieces(of: name)
+        }
+        let outcome = try await get("\(name)", pieces: .init(segment: "\(name)", atEndOnly: true), from: storage)
+        #expect(outcome == .delivered && storage.hasChanged)
+    }
+}
+
+/// A storage in which something happens when a folder is about to be listed.
+private final class ChangingStorage: ForwardingStorage {
+    let storage: any Storage
+    private let folder: ObjectKey
+    private let change: @Sendable () throws -> Void
+    private let listingsLeft: Mutex<Int>
+
+    /// Calls `change` before the `number`th listing of `folder`, counted from 1.
+    init(
+        _ storage: any Storage, before folder: ObjectKey, number: Int = 1,
+        _ change: @escaping @Sendable () throws -> Void
+    ) {
+        self.storage = storage
+        self.folder = folder
+        self.change = change
+        listingsLeft = Mutex(number)
+    }
+
+    var hasChanged: Bool { listingsLeft.withLock { $0 <= 0 } }
+
+    private func note(_ listed: ObjectKey?) {
+        guard listed == folder else { return }
+        let isDue = listingsLeft.withLock { left in
+            left -= 1
+            return left == 0
+        }
+        if isDue { try? change() }
+    }
+
+    func children(of prefix: ObjectKey?) throws(BackupError) -> [String] {
+        note(prefix)
+        return try storage.children(of: prefix)
+    }
+
+    func list(
+        under prefix: ObjectKey, _ body: (ObjectInfo) throws(BackupError) -> Void
+    ) throws(BackupError) {
+        note(prefix)
+        try storage.list(under: prefix, body)
     }
 }

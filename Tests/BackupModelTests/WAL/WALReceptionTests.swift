@@ -72,11 +72,15 @@ import Testing
     }
 
     @Test func `a repository that refuses what it took before may take it again`() {
-        func judged(_ sqlstate: String?, hasStored: Bool) -> WALReceptionFailure {
-            WALReceptionFailure(.permissionDenied, sqlstate: sqlstate, hasStreamed: true, hasStored: hasStored)
+        func judged(_ code: ErrorCode, _ sqlstate: String?, hasStored: Bool) -> WALReceptionFailure {
+            WALReceptionFailure(code, sqlstate: sqlstate, hasStreamed: true, hasStored: hasStored)
         }
-        #expect(judged(nil, hasStored: true) == .forbidden && judged(nil, hasStored: false) == .lasting)
-        #expect(judged("42501", hasStored: true) == .lasting)
+        // Its credentials may have run out, and their source may be away.
+        for code in [ErrorCode.permissionDenied, .authenticationFailed, .settings] {
+            #expect(judged(code, nil, hasStored: true) == .forbidden && judged(code, nil, hasStored: false) == .lasting)
+        }
+        #expect(judged(.permissionDenied, "42501", hasStored: true) == .lasting)
+        #expect(judged(.authenticationFailed, "28P01", hasStored: true) == .lasting)
     }
 
     /// Segments that are stored whole, and how far pieces of others reach.
