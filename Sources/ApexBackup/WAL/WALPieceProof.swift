@@ -9,12 +9,15 @@ extension WALArchive {
     /// A piece that is not what was stored is removed, and a warning names it: nothing could be stored in its place, and
     /// what reads the segment would take it for its content. The server has those bytes, or they are lost.
     func provedPiecesEnd(of segment: WALSegmentName) throws(BackupError) -> LogSequenceNumber? {
+        var attempts = 20
         while true {
             let chain = try pieces(of: segment)
             switch try proof(of: chain) {
             case .good: return chain.last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
             // Another receiver has put something longer in its place.
-            case .gone: continue
+            case .gone(let piece):
+                attempts -= 1
+                guard attempts > 0 else { throw Self.neitherThereNorGone(layout.piece(piece)) }
             case .damaged(let piece, let reason):
                 let key = layout.piece(piece)
                 repository.environment.warn(
@@ -27,8 +30,15 @@ extension WALArchive {
 
     private enum PieceProof {
         case good
-        case gone
+        case gone(WALPiece)
         case damaged(WALPiece, String)
+    }
+
+    private static func neitherThereNorGone(_ key: ObjectKey) -> BackupError {
+        BackupError(
+            .repositoryUnavailable, "'\(key)' cannot be read.",
+            reason: "listings show it again and again, and it is not there when it is asked for",
+            remedy: "Check that whatever holds the repository shows the same to everybody.")
     }
 
     private func proof(of chain: [WALPiece]) throws(BackupError) -> PieceProof {
@@ -37,10 +47,10 @@ extension WALArchive {
         for piece in chain {
             let content = PieceSink()
             do throws(BackupError) {
-                guard try read(piece, into: content) else { return .gone }
+                guard try read(piece, into: content) else { return .gone(piece) }
             } catch {
                 switch error.code {
-                case .objectMissing: return .gone
+                case .objectMissing: return .gone(piece)
                 case .objectDamaged: return .damaged(piece, error.reason ?? error.message)
                 default: throw error
                 }

@@ -31,33 +31,21 @@ struct WALReceptionStream: Sendable {
         ) { session in
             let kept = try await keptFrom(source.slot, in: session)
             let place = try await place(kept: kept, of: source, archive, in: session)
-            let start = place.start
-            do {
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try await receive(place, of: source, into: archive, over: session) }
-                    group.addTask { try await attend() }
-                    group.addTask { try await rollUp() }
-                    var hasFilledHole = false
-                    var failure: (any Error)?
-                    while let result = await group.nextResult() {
-                        switch result {
-                        case .success: hasFilledHole = true
-                        case .failure(let error):
-                            if failure == nil || failure is CancellationError { failure = error }
-                        }
-                        group.cancelAll()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await receive(place, of: source, into: archive, over: session) }
+                group.addTask { try await attend() }
+                group.addTask { try await rollUp() }
+                var hasFilledHole = false
+                var failure: (any Error)?
+                while let result = await group.nextResult() {
+                    switch result {
+                    case .success: hasFilledHole = true
+                    case .failure(let error):
+                        if failure == nil || failure is CancellationError { failure = error }
                     }
-                    if let failure, !hasFilledHole { throw failure }
+                    group.cancelAll()
                 }
-            } catch let error as BackupError where error.sqlstate == "58P01" {
-                if let end = place.lostTo, log.result.storedEnd == start.position {
-                    try record(
-                        WALGapRecord(
-                            timeline: start.timeline, from: start.position, to: end,
-                            foundAt: environment.clocks.wall(), slot: request.slot.description,
-                            reason: error.reason ?? error.message), in: archive)
-                }
-                throw error
+                if let failure, !hasFilledHole { throw failure }
             }
         }
     }
@@ -152,16 +140,26 @@ extension WALReceptionStream {
         let end = first.isHole ? first.lostTo : nil
         log.begin(place, of: source.facts.systemIdentifier)
         while true {
-            if place.timeline > 1 {
-                try archive.store(try await session.timelineHistory(place.timeline), of: place.timeline)
-            }
+            if place.timeline > 1 { try await storeHistory(of: place.timeline, in: archive, over: session) }
             let received = ReceivedWAL(
                 archive, timeline: place.timeline, size: source.segmentSize, from: place.position,
                 onLogEnd: { log.isIndexDue = true })
             environment.note(
                 "receiving WAL from \(place.position) on timeline \(place.timeline) over the slot '\(request.slot)'"
                     + (log.isSynchronous ? ", as a synchronous standby" : ""))
-            let streamed = try await stream(place, until: end, into: received, over: session)
+            let streamed: ReplicationSession.WALStreamEnd
+            do {
+                streamed = try await stream(place, until: end, into: received, over: session)
+            } catch let error as BackupError where error.sqlstate == Self.removed {
+                if place == first.start, received.position == place.position, let lostTo = first.lostTo {
+                    try record(
+                        WALGapRecord(
+                            timeline: place.timeline, from: place.position, to: lostTo,
+                            foundAt: environment.clocks.wall(), slot: request.slot.description,
+                            reason: error.reason ?? error.message), in: archive)
+                }
+                throw error
+            }
             guard case .timelineEnded(let next, let position) = streamed,
                 let segment = WALSegmentName(timeline: next, containing: position, segmentSize: source.segmentSize)
             else { return }
@@ -169,6 +167,23 @@ extension WALReceptionStream {
             // Its first segment repeats what the old timeline had of it.
             place = WALReceptionStart(
                 timeline: next, position: try archive.provedPiecesEnd(of: segment) ?? segment.start)
+        }
+    }
+
+    /// The SQLSTATE of a server that does not have the WAL, or another file, that it is asked for.
+    private static let removed = "58P01"
+
+    /// Stores where a timeline comes from.
+    ///
+    /// The server may have the WAL of an older timeline and not its history, which that of its own tells too.
+    private func storeHistory(
+        of timeline: UInt32, in archive: WALArchive, over session: ReplicationSession
+    ) async throws {
+        do {
+            try archive.store(try await session.timelineHistory(timeline), of: timeline)
+        } catch let error as BackupError where error.sqlstate == Self.removed {
+            guard try archive.history(of: timeline) == nil else { return }
+            environment.warn("The server has no history of timeline \(timeline): nothing can be recovered to that one.")
         }
     }
 
@@ -238,6 +253,7 @@ extension WALReceptionStream {
             try await environment.clocks.sleep(request.heartbeat > .zero ? request.heartbeat : .seconds(30))
         }
     }
+
     /// Rolls up what segments say, at the beginning and after each log folder: an archive that is only received would have
     /// no roll-ups but those that its backups make.
     ///

@@ -182,6 +182,19 @@ import Testing
         }
     }
 
+    @Test func `is not looked for for ever where a listing shows what cannot be had`() throws {
+        let received = received()
+        _ = try received.take([1].span, at: .zero)
+        try received.publish()
+        let repository = archive.repository
+        let other = try Repository.open(
+            StaleStorage(repository.storage), layout: repository.layout, environment: repository.environment)
+        let error = #expect(throws: BackupError.self) {
+            try WALArchive(other, systemIdentifier: CraftedRepository.systemIdentifier).provedPiecesEnd(of: segment)
+        }
+        #expect(error?.code == .repositoryUnavailable && error?.message.contains("00000000-00000001.zst") == true)
+    }
+
     @Test func `keeps its pieces beside a whole one that is damaged`() throws {
         let received = received()
         _ = try received.take([1].span, at: .zero)
@@ -205,5 +218,16 @@ import Testing
         try archive.store(gap)
         #expect(try archive.gapRecords() == [gap])
         #expect(try start() == segment.end)
+    }
+}
+
+/// A storage whose listings show pieces that are gone.
+private final class StaleStorage: ForwardingStorage {
+    let storage: any Storage
+
+    init(_ storage: any Storage) { self.storage = storage }
+
+    func info(_ key: ObjectKey) throws(BackupError) -> ObjectInfo? {
+        key.text.contains("/partial/") ? nil : try storage.info(key)
     }
 }
