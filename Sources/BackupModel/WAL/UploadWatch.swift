@@ -16,8 +16,9 @@ package struct UploadWatch: Sendable {
     static let settling = Duration.seconds(5)
     /// For how long nothing may have come of an unknown writer that may still be alive.
     static let longestPause = Duration.seconds(300)
-    /// What was not touched for so long is not even looked at twice, however clocks differ.
-    static let certainAge = Duration.seconds(3600)
+    /// What was not touched for so long is not even looked at twice: clocks differ by hours where one has the wrong time
+    /// zone, but not by a day.
+    static let certainAge = Duration.seconds(86_400)
 
     private struct Seen {
         var write: UnfinishedWrite

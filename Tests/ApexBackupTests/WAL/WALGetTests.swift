@@ -86,7 +86,7 @@ import Testing
     }
 
     @Test(
-        arguments: [(7200, 0), (600, 5), (0, 300)] as [(Int, Int)])
+        arguments: [(90_000, 0), (7200, 5), (600, 5), (0, 300)] as [(Int, Int)])
     func `tells what a writer that died has left by its age`(age: Int, waits: Int) async throws {
         try archive.leave(1, at: Self.unfinished, age: .seconds(age))
         #expect(try await get(5) == .absent)

@@ -32,8 +32,10 @@ import Testing
             (write(0, .gone), 5), (write(0), 300), (write(290), 10), (write(1000), 5),
             // Clocks differ: what is from the future has just been written, and so has what has no time.
             (write(-1000), 300), (write(nil), 300),
+            // Also by hours, where one has the wrong time zone: it may just be written.
+            (write(3600), 5), (write(86_399), 5), (write(86_399, .gone), 5),
             // What is very old is not even looked at.
-            (write(3600), 0), (write(3600, .gone), 0), (write(0, .alive, isStreamed: true), 0),
+            (write(86_400), 0), (write(86_400, .gone), 0), (write(0, .alive, isStreamed: true), 0),
         ] as [(UnfinishedWrite, Int64)])
     func `takes what stays as it is for what was left, after a time`(write: UnfinishedWrite, seconds: Int64) {
         #expect(Self.found(write, after: seconds) == .nothing)
@@ -50,7 +52,7 @@ import Testing
         for time in Int64(0)..<500 {
             let seconds = time * 4
             // By a clock that is wrong it is old enough each time.
-            let write = Self.write(1000, size: time)
+            let write = Self.write(14 * 3600, size: time)
             let found = watch.look(at: [write], time: .seconds(7 + seconds), now: Self.now)
             #expect(found == .underWay, "\(seconds)")
         }
