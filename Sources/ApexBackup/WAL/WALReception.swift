@@ -88,7 +88,8 @@ package struct WALReception: Sendable {
                     failure.code, sqlstate: failure.sqlstate, hasStreamed: log.hasStreamed,
                     hasStored: result.segments + result.pieces > 0),
                 duration: now - began, segments: result.segments - before.segments,
-                pieces: result.pieces - before.pieces, hasStreamed: log.hasStreamed)
+                pieces: result.pieces - before.pieces, hasStreamed: log.hasStreamed,
+                senderTimeout: log.senderTimeout)
             guard let pause = retries.pause(after: attempt, at: now) else {
                 let last = attempt.failure == .slotTaken ? Self.slotTaken(request.slot, failure) : failure
                 throw last.leaving("What was received before is stored.")

@@ -10,6 +10,7 @@ final class WALReceptionLog: Sendable {
         var hasLookedForHoles = false
         var isIndexDue = true
         var isSynchronous = false
+        var senderTimeout: Duration?
     }
 
     private let state: Mutex<State>
@@ -45,6 +46,12 @@ final class WALReceptionLog: Sendable {
     var isSynchronous: Bool {
         get { state.withLock(\.isSynchronous) }
         set { state.withLock { $0.isSynchronous = newValue } }
+    }
+
+    /// After how long the server misses a stream that was lost, as far as it said so.
+    var senderTimeout: Duration? {
+        get { state.withLock(\.senderTimeout) }
+        set { state.withLock { $0.senderTimeout = newValue } }
     }
 
     func begin(_ start: WALReceptionStart, of systemIdentifier: String) {

@@ -7,6 +7,8 @@ struct WALReceptionSource: Sendable {
     let segmentSize: WALSegmentSize
     /// Where the slot keeps WAL from; `nil` if there is no such slot.
     let slot: Slot?
+    /// After how long the server misses a stream that was lost; zero for never, `nil` if it does not say.
+    let senderTimeout: Duration?
     /// The standbys that the server waits for.
     let synchronousStandbys: SynchronousStandbyNames
 
@@ -36,17 +38,22 @@ struct WALReceptionSource: Sendable {
                     remedy: "Archive with archive_command ('apex-backup wal push'), or upgrade the server.",
                     unchanged: "Nothing was received.")
             }
-            guard let size = WALSegmentSize(bytes: Int64(try await session.query(segmentQuery).firstValue ?? "") ?? 0)
+            let settings = try await session.query(settingsQuery)
+            guard let size = WALSegmentSize(bytes: settings.value(0, "segment_size").flatMap { Int64($0) } ?? 0)
             else { throw unexpectedAnswer("wal_segment_size") }
             return WALReceptionSource(
                 facts: facts, segmentSize: size, slot: try await session.state(of: request.slot),
+                senderTimeout: settings.value(0, "sender_timeout").flatMap { Int64($0) }.map { .milliseconds($0) },
                 synchronousStandbys: try await session.synchronousStandbys(
                     requiring: request.slot.description, inRecovery: facts.inRecovery))
         }
     }
 
-    private static let segmentQuery =
-        "SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'wal_segment_size'"
+    private static let settingsQuery = """
+        SELECT pg_catalog.max(setting) FILTER (WHERE name = 'wal_segment_size') AS segment_size,
+            pg_catalog.max(setting) FILTER (WHERE name = 'wal_sender_timeout') AS sender_timeout
+        FROM pg_catalog.pg_settings WHERE name IN ('wal_segment_size', 'wal_sender_timeout')
+        """
 }
 
 extension PostgresSession {

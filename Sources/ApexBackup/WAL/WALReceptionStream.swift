@@ -23,6 +23,7 @@ struct WALReceptionStream: Sendable {
     func run() async throws {
         let source = try await WALReceptionSource.open(reception.connection, request, into: repository)
         log.isSynchronous = request.isSynchronous || source.synchronousStandbys.include(request.slot.description)
+        log.senderTimeout = source.senderTimeout
         let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
         try archive.removePiecesOfWholeSegments(size: source.segmentSize)
         try await ReplicationSession.with(

@@ -10,20 +10,28 @@ package struct WALReceptionRetries: Sendable {
         package var pieces: Int
         /// Whether this or an earlier attempt was let stream by the server.
         package var hasStreamed: Bool
+        /// The server's `wal_sender_timeout`, after which it misses a stream that was lost; zero for never, `nil` if it is
+        /// not known.
+        package var senderTimeout: Duration?
 
         package init(
-            _ failure: WALReceptionFailure, duration: Duration, segments: Int = 0, pieces: Int = 0, hasStreamed: Bool
+            _ failure: WALReceptionFailure, duration: Duration, segments: Int = 0, pieces: Int = 0, hasStreamed: Bool,
+            senderTimeout: Duration? = nil
         ) {
             self.failure = failure
             self.duration = duration
             self.segments = segments
             self.pieces = pieces
             self.hasStreamed = hasStreamed
+            self.senderTimeout = senderTimeout
         }
     }
 
-    /// How long a stream of our own that was lost may hold the slot: the server's `wal_sender_timeout`, and more.
+    /// How long a stream of our own that was lost may hold the slot at least: as long as servers take to miss it that are
+    /// not told otherwise, and more.
     package static let patienceWithOwnStream = Duration.seconds(150)
+    /// The same of a server that never misses one: until the system it runs on does, after two hours and a quarter.
+    package static let patienceWithoutTimeout = Duration.seconds(3 * 3600)
     /// How long a slot may be in use when nothing was streamed yet.
     package static let patienceWithOthers = Duration.seconds(3)
     /// How long a repository may refuse to be written to: until then somebody may have made it writable again.
@@ -50,7 +58,7 @@ package struct WALReceptionRetries: Sendable {
         var trouble = (failure: attempt.failure, since: now, count: 1)
         if let last, last.failure == attempt.failure { trouble = (last.failure, last.since, last.count + 1) }
         last = trouble
-        guard isBearable(trouble, at: now, hasStreamed: attempt.hasStreamed) else { return nil }
+        guard isBearable(trouble, at: now, attempt) else { return nil }
         defer { pause = min(pause * 2, Self.longestPause) }
         return pause
     }
@@ -69,14 +77,20 @@ package struct WALReceptionRetries: Sendable {
     }
 
     private func isBearable(
-        _ trouble: (failure: WALReceptionFailure, since: Duration, count: Int), at now: Duration, hasStreamed: Bool
+        _ trouble: (failure: WALReceptionFailure, since: Duration, count: Int), at now: Duration, _ attempt: Attempt
     ) -> Bool {
         switch trouble.failure {
         case .passing, .walRemoved: true
-        case .slotTaken: now - trouble.since < (hasStreamed ? Self.patienceWithOwnStream : Self.patienceWithOthers)
+        case .slotTaken: now - trouble.since < Self.patienceWithSlot(attempt)
         case .forbidden: now - trouble.since < Self.patienceWithRepository
         case .damaged: trouble.count < Self.mostDamaged
         case .lasting: false
         }
+    }
+
+    private static func patienceWithSlot(_ attempt: Attempt) -> Duration {
+        guard attempt.hasStreamed else { return patienceWithOthers }
+        guard let timeout = attempt.senderTimeout else { return patienceWithOwnStream }
+        return timeout > .zero ? max(patienceWithOwnStream, timeout * 2) : patienceWithoutTimeout
     }
 }

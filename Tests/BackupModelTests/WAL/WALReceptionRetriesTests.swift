@@ -7,12 +7,12 @@ import Testing
 
     private mutating func pause(
         _ failure: WALReceptionFailure, at seconds: Int, lasting duration: Int = 0, segments: Int = 0, pieces: Int = 0,
-        hasStreamed: Bool = true
+        hasStreamed: Bool = true, senderTimeout: Duration? = nil
     ) -> Duration? {
         retries.pause(
             after: .init(
-                failure, duration: .seconds(duration), segments: segments, pieces: pieces, hasStreamed: hasStreamed),
-            at: .seconds(seconds))
+                failure, duration: .seconds(duration), segments: segments, pieces: pieces, hasStreamed: hasStreamed,
+                senderTimeout: senderTimeout), at: .seconds(seconds))
     }
 
     @Test mutating func `waits longer and longer, until something works again`() {
@@ -39,6 +39,21 @@ import Testing
         retries = WALReceptionRetries()
         #expect(pause(.slotTaken, at: 0, hasStreamed: false) != nil)
         #expect(pause(.slotTaken, at: 3, hasStreamed: false) == nil)
+    }
+
+    @Test(
+        arguments: [
+            (nil, 150), (.seconds(1), 150), (.seconds(60), 150), (.seconds(300), 600), (.zero, 10_800),
+        ] as [(Duration?, Int)])
+    mutating func `waits for it as long as the server takes to miss that stream`(
+        timeout: Duration?, patience: Int
+    ) {
+        #expect(pause(.slotTaken, at: 0, senderTimeout: timeout) != nil)
+        #expect(pause(.slotTaken, at: patience - 1, senderTimeout: timeout) != nil)
+        #expect(pause(.slotTaken, at: patience, senderTimeout: timeout) == nil)
+        retries = WALReceptionRetries()
+        #expect(pause(.slotTaken, at: 0, hasStreamed: false, senderTimeout: timeout) != nil)
+        #expect(pause(.slotTaken, at: 3, hasStreamed: false, senderTimeout: timeout) == nil)
     }
 
     @Test mutating func `begins to wait for the slot when it meets it, and not when the server was lost`() {
