@@ -37,7 +37,7 @@ extension WALVerification {
     /// The holes between the stored segments of an incarnation.
     func holes(
         in archive: WALArchive, _ stored: StoredNames, of entries: [CatalogueEntry]
-    ) throws(BackupError) -> [Hole] {
+    ) async throws(BackupError) -> [Hole] {
         var stored = stored
         stored.evidence.unfinishedRuns = try RunLog(repository: repository).entries()
             .filter { $0.start?.operation == .backup && $0.start?.kind == .physical && $0.state != .succeeded }
@@ -48,12 +48,19 @@ extension WALVerification {
             kept: backups.compactMap(WALRetention.Backup.init), expiring: [], coverage: stored.coverage,
             histories: histories, window: window)
         var holes: [Hole] = []
+        let end = repository.environment.clocks.monotonic() + Self.patience
         for hole in retention.holes(at: repository.environment.clocks.wall(), stored.evidence) {
             let gap = hole.gap
             // It may have been filled since its folder was listed.
             if try isThere(gap.first, archive), try isThere(gap.last, archive) { continue }
-            let isBeingFilled = try archive.unfinishedWrites(beside: .segment(gap.first)).contains {
-                !$0.isStreamed && $0.writer != .gone && !$0.isAbandoned(at: repository.environment.clocks.wall())
+            let writes = try writes(beside: gap.first, archive)
+            var isBeingFilled = !writes.isEmpty
+            if hole.neededBy != nil, isBeingFilled {
+                let areOver = try await areOver(writes, beside: gap.first, archive, by: end)
+                let hasFirst = try isThere(gap.first, archive)
+                let hasLast = try isThere(gap.last, archive)
+                if hasFirst, hasLast { continue }
+                isBeingFilled = !areOver || hasFirst || hasLast
             }
             holes.append(
                 Hole(
@@ -61,6 +68,31 @@ extension WALVerification {
                     isBeingFilled: isBeingFilled))
         }
         return holes
+    }
+
+    /// How long all together is waited for what is being stored where something is missing.
+    private static let patience = Duration.seconds(60)
+
+    /// What is being stored in the folder of a segment, by whoever may still live.
+    private func writes(beside segment: WALSegmentName, _ archive: WALArchive) throws(BackupError) -> Set<ObjectKey> {
+        let now = repository.environment.clocks.wall()
+        return try Set(
+            archive.unfinishedWrites(beside: .segment(segment)).filter {
+                !$0.isStreamed && $0.writer != .gone && !$0.isAbandoned(at: now)
+            }.map(\.key))
+    }
+
+    /// Waits until none of the writes goes on: a busy archive always stores something in its newest folder, and seldom
+    /// what is missing there. Returns `false` if one still goes on at `end`.
+    private func areOver(
+        _ writes: Set<ObjectKey>, beside segment: WALSegmentName, _ archive: WALArchive, by end: Duration
+    ) async throws(BackupError) -> Bool {
+        let clocks = repository.environment.clocks
+        while try !self.writes(beside: segment, archive).isDisjoint(with: writes) {
+            guard clocks.monotonic() < end else { return false }
+            do { try await clocks.sleep(.milliseconds(200)) } catch { throw RunLog.describe(error) }
+        }
+        return true
     }
 
     private func isThere(_ segment: WALSegmentName, _ archive: WALArchive) throws(BackupError) -> Bool {

@@ -42,7 +42,7 @@ package struct WALVerification: Sendable {
             var reports: [Report] = []
             for system in systems {
                 try Task.checkCancellation()
-                reports.append(try verify(system, entries))
+                reports.append(try await verify(system, entries))
             }
             return reports
         }
@@ -53,7 +53,9 @@ package struct WALVerification: Sendable {
         return (.failed, problem)
     }
 
-    private func verify(_ systemIdentifier: String, _ entries: [CatalogueEntry]) throws(BackupError) -> Report {
+    private func verify(
+        _ systemIdentifier: String, _ entries: [CatalogueEntry]
+    ) async throws(BackupError) -> Report {
         let clocks = repository.environment.clocks
         let start = clocks.monotonic()
         let archive = try WALArchive(repository, systemIdentifier: systemIdentifier)
@@ -79,7 +81,7 @@ package struct WALVerification: Sendable {
         }
         if let names {
             do throws(BackupError) {
-                report.holes = try holes(in: archive, names, of: entries)
+                report.holes = try await holes(in: archive, names, of: entries)
                 report.problems += report.holes.compactMap(Self.problem)
             } catch {
                 // A history that is damaged was told of.

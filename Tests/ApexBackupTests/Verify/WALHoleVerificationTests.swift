@@ -1,15 +1,17 @@
 import BackupStorage
+import FoundationEssentials
 import Testing
 
 @testable import ApexBackup
 @testable import BackupModel
 
 @Suite struct `Verifying that archived WAL has no holes` {
+    private let script = PauseScript()
     private let archive: CraftedArchive
     private let backup: RunID
 
     init() throws {
-        archive = try CraftedArchive()
+        archive = try CraftedArchive(clock: script.clock("2026-01-01T02:00:00Z"))
         try archive.store(4...9)
         try archive.store(12...15)
         backup = try archive.addBackup(inSegment: 4)
@@ -43,6 +45,20 @@ import Testing
         try archive.store(10...11)
         report = try await self.report()
         #expect(report.succeeded && report.holes.isEmpty)
+    }
+
+    @Test(arguments: [false, true])
+    func `waits for what is stored beside what is missing, and fails unless that fills it`(fills: Bool) async throws {
+        let archive = archive
+        let writing = try archive.leave(1, at: "00000001/00000002/.tmp-7f3a")
+        script.run { number in
+            guard number == 2 else { return }
+            if fills { try archive.store([10]) }
+            try FileManager.default.removeItem(atPath: writing)
+        }
+        let report = try await report()
+        #expect(try report.holes == [hole(neededBy: backup, isBeingFilled: fills)])
+        #expect(report.succeeded == fills && archive.site.clock.slept < .seconds(60))
     }
 
     @Test func `does not fail for what a later backup has replaced`() async throws {
