@@ -73,11 +73,12 @@ extension PostgresConnection {
     /// Waits until the server has sent something, at most for `milliseconds`, and takes it in; returns whether it has.
     func awaitInput(milliseconds: Int32) throws(StatementFailure) -> Bool {
         var wait = pollfd(fd: unsafe PQsocket(handle), events: Int16(POLLIN), revents: 0)
-        guard unsafe poll(&wait, 1, milliseconds) > 0 else { return false }
+        let hasCome = unsafe poll(&wait, 1, milliseconds) > 0
+        // Also if not: the rest of a record of TLS that was taken in already is not seen from outside.
         guard unsafe PQconsumeInput(handle) == 1 else {
             throw .connectionLost(unsafe text(PQerrorMessage(handle)) ?? "")
         }
-        return true
+        return hasCome
     }
 
     /// Sends one message of a copy to the server.

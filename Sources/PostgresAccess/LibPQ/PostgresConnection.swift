@@ -148,8 +148,9 @@ enum StatementFailure: Error {
         while longestSilence != nil, !isLost, unsafe PQisBusy(handle) == 1 {
             var wait = pollfd(fd: unsafe PQsocket(handle), events: Int16(POLLIN), revents: 0)
             let hasCome = unsafe poll(&wait, 1, ServerSilence.pause) > 0
-            // What came before the connection broke is what the server has said of it.
-            if hasCome, unsafe PQconsumeInput(handle) != 1 { break }
+            // What came before the connection broke is what the server has said of it. Also if nothing came now: the rest
+            // of a record of TLS that was taken in already is not seen from outside.
+            if unsafe PQconsumeInput(handle) != 1 { break }
             if silence.isTooLong(hasCome: hasCome) { throw giveUp(after: silence) }
         }
         return unsafe PQgetResult(handle)
