@@ -82,8 +82,9 @@ extension WALVerification {
             }.map(\.key))
     }
 
-    /// Waits until none of the writes goes on: a busy archive always stores something in its newest folder, and seldom
-    /// what is missing there. Returns `false` if one still goes on at `end`.
+    /// Waits until none of the writes goes on; returns `false` if one still does at `end`.
+    ///
+    /// A busy archive always stores something in its newest folder, and seldom what is missing there.
     private func areOver(
         _ writes: Set<ObjectKey>, beside segment: WALSegmentName, _ archive: WALArchive, by end: Duration
     ) async throws(BackupError) -> Bool {

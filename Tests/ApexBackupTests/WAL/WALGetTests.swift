@@ -153,7 +153,9 @@ import Testing
         try writer.finish()
     }
 
-    @Test func `takes pieces of a later segment for WAL behind a hole, and those of the one asked for not`() async throws {
+    @Test func `takes pieces of a later segment for WAL behind a hole, and those of the one asked for not`()
+        async throws
+    {
         try Self.storePiece(5, of: archive)
         #expect(try await get(5) == .absent)
         try Self.storePiece(6, of: archive)
@@ -177,7 +179,8 @@ import Testing
         try Self.storePiece(5, of: archive)
         let name = try archive.name(5)
         let storage = ChangingStorage(
-            PosixStorage(root: archive.site.crafted.path), before: try archive.archive().layout.pieces(of: name), number: 2
+            PosixStorage(root: archive.site.crafted.path), before: try archive.archive().layout.pieces(of: name),
+            number: 2
         ) {
             try archive.storeWhole(5)
             try archive.archive().removePieces(of: name)
