@@ -16,8 +16,8 @@ package enum WALReceptionFailure: Sendable, Hashable {
 
     /// Judges an error by its code, and by the SQLSTATE of the server if it is the server's.
     ///
-    /// A server that has let this process stream before, and has no room for it now, has none for a moment only: the
-    /// stream that was lost may still take it. A repository that never let this process store anything never will; it
+    /// A server that has let this process stream before, and has no room or no slot for it now, has none for a moment only:
+    /// the stream that was lost may still take it. A repository that never let this process store anything never will; it
     /// was there when the process began.
     package init(_ code: ErrorCode, sqlstate: String?, hasStreamed: Bool, hasStored: Bool) {
         switch (code, sqlstate) {
@@ -25,6 +25,8 @@ package enum WALReceptionFailure: Sendable, Hashable {
         case (_, "58P01"): self = .walRemoved
         // Too many connections or WAL senders.
         case (_, "53300"): self = hasStreamed ? .passing : .lasting
+        // No slot is free where one was; or the slot was invalidated since it was looked at: then it is made anew.
+        case (.queryFailed, "53400"), (.queryFailed, "55000"): self = hasStreamed ? .passing : .lasting
         // The slot was dropped in between.
         case (_, "42704"): self = .passing
         case (.serverUnreachable, _), (.serverConnectionLost, _): self = .passing

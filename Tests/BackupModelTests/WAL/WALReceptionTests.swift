@@ -53,6 +53,7 @@ import Testing
             (.walSegmentInvalid, nil, true, .lasting), (.queryFailed, nil, true, .lasting),
             // What depends on whether it let this process stream before.
             (.serverRefused, "53300", false, .lasting), (.serverRefused, "53300", true, .passing),
+            (.queryFailed, "53400", true, .passing), (.queryFailed, "55000", true, .passing),
             (.queryFailed, "55006", false, .slotTaken), (.queryFailed, "55006", true, .slotTaken),
             (.queryFailed, "58P01", true, .walRemoved),
             (.storageFailed, nil, true, .passing), (.storageFailed, nil, false, .lasting),
