@@ -35,7 +35,9 @@ extension `Logical backup` {
                     #expect(point.lsn == replayed.value(0, 1).flatMap { LogSequenceNumber(parsing: $0) })
                     #expect(point.timeline == 1 && manifest.recoveryPoint == point.clock)
                     #expect(
-                        manifest.warnings == ["data missing: a standby has no rows of unlogged tables: 'postgres': public.u"])
+                        manifest.warnings == [
+                            "data missing: a standby has no rows of unlogged tables: 'postgres': public.u"
+                        ])
                     await session.close()
                 }
             }
