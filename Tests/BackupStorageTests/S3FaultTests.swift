@@ -104,6 +104,7 @@ import Testing
             try writer.finish()
             let read = DigestSink()
             try storage.read(key, into: read)
+            try read.finish()
             #expect(read.digest == SHA256.digest(of: bytes.span))
         }
         #expect(proxy.requests.filter { $0.target.contains("partNumber=") }.count >= 5)

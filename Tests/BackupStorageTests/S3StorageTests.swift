@@ -206,6 +206,7 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
                 try writer.finish()
                 let read = DigestSink()
                 try storage.read(key, into: read)
+                try read.finish()
                 #expect(read.digest == SHA256.digest(of: bytes.span))
             }
         }
