@@ -147,9 +147,10 @@ private struct FrameRing<Codec: FrameCodec> {
 }
 
 /// Runs a codec on a thread of its own, one piece at a time.
-///
-/// Invariant: from `start` until `collect` has waited, only the queue touches the codec, `input` and `failure`.
-private final class FrameWorker<Codec: FrameCodec>: @unchecked Sendable {
+// Unchecked, because `input` and the codec's memory go to the queue and come back, piece after piece, which the compiler
+// cannot follow. Invariant: from `start` until `collect` has waited for `done`, only the queue touches the codec, `input`
+// and `failure`; at all other times, and `isBusy` always, only the one thread that the sink is used by.
+private final class FrameWorker<Codec: FrameCodec>: @unchecked Sendable {  // Invariant: `done` hands all of it back.
     let input: ChunkBuffer
     private(set) var isBusy = false
     private let codec: Codec

@@ -53,8 +53,8 @@ package final class HandoffSink: ByteSink {
 
 /// What the two sides of a ``HandoffSink`` share.
 // Unchecked, because the caller keeps `next`, to discard what it wrote when the queue is at rest: it cannot be sent, and
-// buffers go back and forth. Invariant: until then only the queue touches `next`, a buffer has one holder at a time, and
-// every variable is touched under `lock`.
+// buffers go back and forth. Invariant: until the queue is at rest only it touches `next`; a buffer has one holder at a
+// time; every variable is touched under `lock`.
 private final class FarSide: @unchecked Sendable {  // Invariant: only the queue touches `next`; `lock` guards the rest.
     private let next: any ByteSink
     private let lock = DispatchSemaphore(value: 1)
