@@ -8,9 +8,4 @@ extension Trait where Self == ConditionTrait {
             try await PostgresCluster.takesPhysicalBackups
         }
     }
-
-    /// For tests that take minutes or gigabytes.
-    static var needsFullRun: Self {
-        .enabled(if: PostgresCluster.isFullRun, "it is long: scripts/test --full runs it")
-    }
 }

@@ -65,8 +65,20 @@ struct ArchivingCluster: Sendable {
     func writeSegment(rows: Int = 100) async throws -> String {
         try await cluster.execute(
             "CREATE TABLE IF NOT EXISTS t (n int); INSERT INTO t SELECT generate_series(1, \(rows))")
+        return try await endSegment()
+    }
+
+    private func endSegment() async throws -> String {
         let name = try #require(try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
         try await cluster.execute("SELECT pg_switch_wal()")
+        return name
+    }
+
+    /// Ends the segment, and waits until all that was written is archived; returns its name.
+    @discardableResult
+    func archiveAll() async throws -> String {
+        let name = try await endSegment()
+        try await waitUntilArchived(name)
         return name
     }
 

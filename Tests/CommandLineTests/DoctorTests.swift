@@ -295,8 +295,7 @@ import Testing
 
     @Test func `has every code in the article, and the article no other`() throws {
         let article = "Sources/ApexBackup/ApexBackup.docc/Doctor.md"
-        let root = #filePath.split(separator: "/").dropLast(3).reduce(into: "") { $0 += "/\($1)" }
-        let text = String(decoding: try Data(contentsOf: URL(filePath: "\(root)/\(article)")), as: UTF8.self)
+        let text = String(decoding: try Data(contentsOf: URL(filePath: "\(checkout)/\(article)")), as: UTF8.self)
         let written = text.matches(of: /\n\| `([a-z-]+)` \|/).map { String($0.1) }
         #expect(written == DoctorFinding.Code.allCases.map(\.rawValue))
     }

@@ -80,15 +80,13 @@ private struct Document {
         get throws { String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self) }
     }
 
-    static let readme = Document(path: "\(root)/README.md")
+    static let readme = Document(path: "\(checkout)/README.md")
 
     static var all: [Document] {
         get throws {
-            let articles = "\(root)/Sources/ApexBackup/ApexBackup.docc"
+            let articles = "\(checkout)/Sources/ApexBackup/ApexBackup.docc"
             let names = try FileManager.default.contentsOfDirectory(atPath: articles)
             return [readme] + names.filter { $0.hasSuffix(".md") }.map { Document(path: "\(articles)/\($0)") }
         }
     }
-
-    private static let root = #filePath.split(separator: "/").dropLast(3).reduce(into: "") { $0 += "/\($1)" }
 }

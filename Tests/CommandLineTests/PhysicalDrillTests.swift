@@ -6,7 +6,7 @@ import Testing
 /// Drills of physical backups, with a server that archives.
 @Suite(.serialized, .needsPhysicalBackups) struct `A drill of a physical backup` {
     /// The policy that names no system, table or application.
-    private static let randomPolicy = "\(#filePath.components(before: "/Tests/"))/policies/drills/random-pitr.yaml"
+    private static let randomPolicy = "\(checkout)/policies/drills/random-pitr.yaml"
 
     private func writePolicy(
         _ place: ArchivingCluster, target: String, checks: [String] = [], rpo: String = "1h", select: String = "",
@@ -58,11 +58,7 @@ import Testing
             try await place.cluster.execute("INSERT INTO t VALUES (2)")
             try await place.succeed("mark", "here")
             try await place.cluster.execute("INSERT INTO t VALUES (3)")
-            let last = try #require(
-                try await place.cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
-            try await place.cluster.execute("SELECT pg_switch_wal()")
-            try await place.waitUntilArchived(last)
-            try await body(place, last)
+            try await body(place, try await place.archiveAll())
         }
     }
 
@@ -255,12 +251,5 @@ import Testing
             #expect(promoting["recovery"]?["target"]?.text == "latest")
             #expect(promoting["checks"]?.elements.last?["verdict"]?.text == "not_verified")
         }
-    }
-}
-
-extension String {
-    /// What is before the first `separator`.
-    fileprivate func components(before separator: String) -> String {
-        firstRange(of: separator).map { String(self[..<$0.lowerBound]) } ?? self
     }
 }

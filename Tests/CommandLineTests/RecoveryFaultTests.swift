@@ -6,18 +6,6 @@ import Testing
 
 /// Physical backups and recovery of servers that are made otherwise than usual, and onto hosts that are.
 @Suite(.serialized, .needsPhysicalBackups) struct `Recovery where something is out of the ordinary` {
-    private func shell(_ script: String, _ arguments: String...) async throws {
-        let output = try await CommandLineTool(executable: "/bin/sh").run(["-ec", script, "sh"] + arguments)
-        try #require(output.status == 0, "\(output.standardError)")
-    }
-
-    private func archiveAll(_ place: ArchivingCluster) async throws {
-        let last = try #require(
-            try await place.cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
-        try await place.cluster.execute("SELECT pg_switch_wal()")
-        try await place.waitUntilArchived(last)
-    }
-
     @Test func `knows segments of 64 MB`() async throws {
         try await ArchivingCluster.with(initialization: ["--wal-segsize=64"]) { place in
             let cluster = place.cluster
@@ -28,9 +16,9 @@ import Testing
             try await cluster.execute("INSERT INTO t VALUES (2)")
             let name = try #require(
                 try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
-            try await archiveAll(place)
+            try await place.archiveAll()
             try await cluster.execute("INSERT INTO t VALUES (3)")
-            try await archiveAll(place)
+            try await place.archiveAll()
             let brought = "\(cluster.directory)/brought"
             try await place.succeed("wal", "get", name, brought)
             let bytes = try Data(contentsOf: URL(filePath: brought))
@@ -67,7 +55,7 @@ import Testing
             try await cluster.execute("INSERT INTO t VALUES (3)")
             try await cluster.execute("SELECT pg_create_restore_point('here')")
             try await cluster.execute("INSERT INTO t VALUES (4)")
-            try await archiveAll(place)
+            try await place.archiveAll()
             for (moment, backup) in [(time, "latest"), (commit, "latest"), ("xid:\(transaction)", id)] {
                 #expect(try await place.recovered(backup, "--to", moment) == "1 2", "\(moment)")
                 #expect(try await place.recovered(backup, "--to", moment, "--exclusive") == "1", "\(moment)")
@@ -143,7 +131,7 @@ import Testing
             try await cluster.execute("CREATE TABLESPACE later LOCATION '\(space)'")
             try await cluster.execute("CREATE TABLE elsewhere TABLESPACE later AS SELECT generate_series(1, 1000) AS n")
             try await cluster.execute("INSERT INTO t VALUES (3)")
-            try await archiveAll(place)
+            try await place.archiveAll()
             let target = "\(cluster.directory)/restored"
             let refused = try await place.tool.run("restore", "--to", "latest", "--to", target)
             #expect(refused.status == 1 && refused.standardError.contains("(target-unsuitable)"), "\(refused)")

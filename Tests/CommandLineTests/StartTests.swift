@@ -70,9 +70,7 @@ import Testing
             try await cluster.execute("INSERT INTO t VALUES (2)")
             try await place.succeed("mark", "here")
             try await cluster.execute("INSERT INTO t VALUES (3)")
-            let last = try #require(try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
-            try await cluster.execute("SELECT pg_switch_wal()")
-            try await place.waitUntilArchived(last)
+            let last = try await place.archiveAll()
 
             let latest = try await start(place)
             #expect(latest["recovery"]?["state"]?.text == "promoted" && latest["recovery"]?["timeline"] == .number(2))

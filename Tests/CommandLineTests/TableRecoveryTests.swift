@@ -106,9 +106,7 @@ import Testing
             let moment = try await place.now()
             try await cluster.execute("ROLLBACK PREPARED 'half done'", database: "shop")
             try await cluster.execute(Self.mistake, database: "shop")
-            let last = try #require(try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())"))
-            try await cluster.execute("SELECT pg_switch_wal()")
-            try await place.waitUntilArchived(last)
+            try await place.archiveAll()
             try await body(Shop(place: place, early: early, moment: moment))
         }
     }

@@ -6,11 +6,6 @@ import Testing
 @Suite(.serialized) struct `WAL that is archived while things go wrong` {
     private func content(_ path: String) throws -> Data { try Data(contentsOf: URL(filePath: path)) }
 
-    private func shell(_ script: String, _ arguments: String...) async throws {
-        let output = try await CommandLineTool(executable: "/bin/sh").run(["-ec", script, "sh"] + arguments)
-        try #require(output.status == 0, "\(output.standardError)")
-    }
-
     @Test func `is whole or absent, wherever a push is killed, and the next push completes it`() async throws {
         try await ArchivingCluster.with(archives: false) { place in
             var strace = place.tool

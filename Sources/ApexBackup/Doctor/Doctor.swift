@@ -58,7 +58,8 @@ package struct Doctor: Sendable {
         do {
             let cluster = cluster(facts.server.systemIdentifier, in: repository)
             findings.append(cluster)
-            try lookIntoRepository(repository, of: &facts)
+            let whole = try wholeBackups(of: facts, in: repository)
+            try lookIntoRepository(repository, with: whole, of: &facts)
             if cluster.level == .ok {
                 try await watchReceiver(through: session, into: repository, &facts)
                 try await sendSegment(through: session, into: repository, &facts)
@@ -66,7 +67,7 @@ package struct Doctor: Sendable {
                 facts.roundTrip = .notTried("the server is not registered")
             }
             // What was sent is part of what the archive has.
-            let archived = try archived(of: facts, in: repository)
+            let archived = try archived(behind: whole, of: facts, in: repository)
             facts.backups?.archived = archived
         } catch let error as BackupError where error.isOfRepository {
             findings[0] = Self.finding(.repository, error)
@@ -106,8 +107,9 @@ package struct Doctor: Sendable {
     }
 
     /// What backups there are, and where the server's own `wal push` leads.
-    private func lookIntoRepository(_ repository: Repository, of facts: inout DoctorFacts) throws {
-        let whole = try wholeBackups(of: facts, in: repository)
+    private func lookIntoRepository(
+        _ repository: Repository, with whole: [BackupManifest], of facts: inout DoctorFacts
+    ) throws {
         facts.backups = .init(
             newest: whole.map(\.recoveryPoint).max(),
             newestPhysical: whole.filter { $0.kind == .physical }.map(\.recoveryPoint).max())

@@ -12,11 +12,11 @@ extension Doctor {
         }.compactMap(\.manifest)
     }
 
-    /// How far the archive leads on from the newest physical backup; `nil` without one.
+    /// How far the archive leads on from the newest physical one of `backups`; `nil` without one.
     func archived(
-        of facts: DoctorFacts, in repository: Repository
+        behind backups: [BackupManifest], of facts: DoctorFacts, in repository: Repository
     ) throws(BackupError) -> DoctorFacts.ArchivedWAL? {
-        let physical = try wholeBackups(of: facts, in: repository).filter { $0.kind == .physical }
+        let physical = backups.filter { $0.kind == .physical }
         guard let base = physical.max(by: { $0.recoveryPoint < $1.recoveryPoint }),
             let report = try WALArchiveInspection(repository: repository, rpo: facts.wanted.rpo).reports().first(
                 where: { $0.systemIdentifier == facts.server.systemIdentifier })

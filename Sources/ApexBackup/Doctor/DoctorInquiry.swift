@@ -8,9 +8,8 @@ extension Doctor {
         let clocks = settings.environment.clocks
         let server = try await session.serverFacts()
         let before = clocks.wall()
-        let clock = try await session.query(Self.clockQuery).firstValue.flatMap { Int64($0) }
+        let clock = try await session.clock()
         let after = clocks.wall()
-        guard let clock else { throw unexpectedAnswer("clock_timestamp()") }
         let policy = settings.policy
         var facts = DoctorFacts(
             server: server, role: try await RoleNeeds(of: session, facts: server),
@@ -18,7 +17,7 @@ extension Doctor {
                 cluster: policy.name, rpo: policy.objectives.rpo, rto: policy.objectives.rto,
                 window: policy.retentionWindow, archiveCommand: archiveCommand),
             now: after,
-            clock: ClockDifference(server: Timestamp(microseconds: clock), between: before, and: after))
+            clock: ClockDifference(server: clock, between: before, and: after))
         facts.settings = try await session.serverSettings()
         facts.archiver = try await session.archiver()
         facts.waiting = try await session.filesWaiting(for: facts.role)
@@ -55,11 +54,6 @@ extension Doctor {
         }
         return nil
     }
-
-    private static let clockQuery = """
-        SELECT pg_catalog.round(
-            extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint
-        """
 }
 
 extension PostgresSession {
@@ -102,26 +96,6 @@ extension PostgresSession {
         return ControlFile.Mark(isInRecovery: inRecovery, updateTime: time, checkpoint: checkpoint, redo: redo)
     }
 
-    /// What the server says of its archiver, as any role may see.
-    func archiver() async throws -> DoctorFacts.Archiver {
-        let answer = try await query(
-            """
-            SELECT last_archived_wal, last_failed_wal, failed_count,
-                pg_catalog.round(
-                    extract(epoch FROM last_archived_time)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS archived_at,
-                pg_catalog.round(
-                    extract(epoch FROM last_failed_time)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS failed_at
-            FROM pg_catalog.pg_stat_archiver
-            """)
-        func time(_ column: String) -> Timestamp? {
-            answer.value(0, column).flatMap { Int64($0) }.map { Timestamp(microseconds: $0) }
-        }
-        return DoctorFacts.Archiver(
-            lastArchived: answer.value(0, "last_archived_wal"), lastArchivedAt: time("archived_at"),
-            lastFailed: answer.value(0, "last_failed_wal"), lastFailedAt: time("failed_at"),
-            failures: answer.value(0, "failed_count").flatMap { Int64($0) } ?? 0)
-    }
-
     /// How many files wait for the archiver; `nil` for a role that may not see it.
     func filesWaiting(for role: RoleNeeds) async throws -> Int64? {
         guard role.isSuperuser || role.mayMonitor else { return nil }
@@ -138,18 +112,14 @@ extension PostgresSession {
                     THEN coalesce(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
                     ELSE pg_catalog.pg_current_wal_lsn() END, restart_lsn)::bigint AS kept,
                 -- A column of PostgreSQL 17.
-                pg_catalog.round(extract(epoch FROM
-                    (pg_catalog.to_jsonb(slot) ->> 'inactive_since')::timestamptz)::numeric
-                    OPERATOR(pg_catalog.*) 1000000)::bigint AS inactive_since
+                \(microseconds(of: "(pg_catalog.to_jsonb(slot) ->> 'inactive_since')::timestamptz")) AS inactive_since
             FROM pg_catalog.pg_replication_slots AS slot WHERE NOT temporary ORDER BY slot_name
             """)
         facts.slots = slots.rows.indices.map { row in
             DoctorFacts.Slot(
                 name: slots.value(row, "slot_name") ?? "", isActive: slots.value(row, "active") == "t",
                 status: slots.value(row, "wal_status"), keptBytes: slots.value(row, "kept").flatMap { Int64($0) },
-                inactiveSince: slots.value(row, "inactive_since").flatMap { Int64($0) }.map {
-                    Timestamp(microseconds: $0)
-                })
+                inactiveSince: slots.time(row, "inactive_since"))
         }
         let used = try await query(
             """

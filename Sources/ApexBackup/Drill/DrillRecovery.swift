@@ -16,10 +16,14 @@ struct DrillRecovery: Sendable {
     /// Whether the server was asked of the transactions before it could begin some of its own.
     var isAskedInTime: Bool
 
-    /// A replay that ended otherwise than planned has failed the drill before any check.
+    /// Whether the replay ended where it was planned to.
     var replayAnswer: CheckAnswer {
-        CheckAnswer(
-            differences: [],
+        var differences: [String] = []
+        do { try plan.requireEnd(replay.replayed) } catch {
+            differences.append([error.message, error.reason].compactMap(\.self).joined(separator: " "))
+        }
+        return CheckAnswer(
+            differences: differences,
             evidence: "replayed up to \(replay.replayed.map { "\($0)" } ?? "nothing"); planned: "
                 + RecoveryText.end(plan.end))
     }

@@ -21,20 +21,11 @@ extension DrillRun {
                 try settings.connection(), applicationName: "apex-backup drill", timeout: DumpSource.connectTimeout,
                 longestSilence: longestSilence
             ) { session in
-                // The clock is read by a question of its own: of the first ones the server has much to look up.
                 let facts = try await session.serverFacts()
                 let start = clocks.wall()
-                let clock = try await session.query(
-                    """
-                    SELECT pg_catalog.round(
-                        extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint
-                    """
-                ).firstValue.flatMap { Int64($0) }
-                let end = clocks.wall()
-                guard let clock else { throw unexpectedAnswer("its clock") }
+                let clock = try await session.clock()
                 return SourceSample(
-                    facts: facts,
-                    clock: ClockDifference(server: Timestamp(microseconds: clock), between: start, and: end))
+                    facts: facts, clock: ClockDifference(server: clock, between: start, and: clocks.wall()))
             }
             return .success(sample)
         } catch {

@@ -50,25 +50,11 @@ struct ArchivedWAL: Sendable {
             return try await PostgresSession.with(
                 connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout
             ) { session in
-                let row = try await session.query(
-                    """
-                    SELECT pg_catalog.current_setting('archive_mode') AS mode, last_archived_wal, last_failed_wal,
-                        \(Self.text("last_archived_time")) AS archived, \(Self.text("last_failed_time")) AS failed,
-                        COALESCE(last_failed_time > last_archived_time, last_failed_time IS NOT NULL) AS is_failing
-                    FROM pg_catalog.pg_stat_archiver
-                    """)
-                return ArchiverStatus(
-                    mode: row.value(0, "mode") ?? "not known", lastArchived: row.value(0, "last_archived_wal"),
-                    archivedAt: row.value(0, "archived"), lastFailed: row.value(0, "last_failed_wal"),
-                    failedAt: row.value(0, "failed"), isFailing: row.value(0, "is_failing") == "t"
-                ).description
+                let mode = try await session.query("SELECT pg_catalog.current_setting('archive_mode')").firstValue
+                return try await session.archiver().words(archiveMode: mode ?? "not known")
             }
         } catch {
             return "what the server's archiver does could not be asked: \(RunLog.describe(error).message)"
         }
-    }
-
-    private static func text(_ time: String) -> String {
-        "pg_catalog.to_char(\(time) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"')"
     }
 }

@@ -66,8 +66,8 @@ struct ExistingCluster: Sendable {
     func requireSilence() async throws {
         let mark = try serverMark()
         guard mark.count > 4, let port = UInt16(mark[3]), mark[4].hasPrefix("/") else { return }
-        let socket = mark[4].escaping(["\\": "\\\\", "'": "\\'"])
-        let place = try ConnectionSettings(parsing: "host='\(socket)' port=\(port) user=postgres dbname=postgres")
+        let place = try ConnectionSettings(
+            parsing: "host=\(quoteConninfoValue(mark[4])) port=\(port) user=postgres dbname=postgres")
         do {
             try await PostgresSession.connect(place, applicationName: "apex-backup", timeout: .seconds(5)).close()
         } catch let error as BackupError {

@@ -79,7 +79,7 @@ struct RecoveryWatch: Sendable {
         let clocks = environment.clocks
         let start = clocks.monotonic()
         let (session, seen) = try await awaitSession(watchesLog: promotesItself)
-        return try await closing(session) {
+        return try await session.closing {
             var redoEnd = seen
             let isolation = try overlay.proof(from: try await session.answers(to: overlay))
             var state = try await self.state(in: session)
@@ -113,7 +113,7 @@ struct RecoveryWatch: Sendable {
     func promote() async throws -> Duration {
         let start = environment.clocks.monotonic()
         let session = try await firstSession()
-        return try await closing(session) {
+        return try await session.closing {
             if try await session.query("SELECT pg_catalog.pg_is_in_recovery()").firstValue == "t" {
                 _ = try await session.query("SELECT pg_catalog.pg_promote(true, 86400)")
             }
@@ -130,7 +130,7 @@ struct RecoveryWatch: Sendable {
     /// The timeline that the server is on, which a promotion must have changed.
     func timeline(isPromoted: Bool) async throws -> UInt32 {
         let session = try await firstSession()
-        return try await closing(session) {
+        return try await session.closing {
             let timeline = try await session.currentPoint().timeline
             guard !isPromoted || timeline > plan.timeline else {
                 throw BackupError(
@@ -156,15 +156,6 @@ struct RecoveryWatch: Sendable {
         }
     }
 
-    private func closing<Value: Sendable>(
-        _ session: PostgresSession, _ body: () async throws -> Value
-    ) async throws -> Value {
-        let result: Result<Value, any Error>
-        do { result = .success(try await body()) } catch { result = .failure(error) }
-        await session.close()
-        return try result.get()
-    }
-
     private func state(in session: PostgresSession) async throws -> RecoveryState {
         while true {
             do {
@@ -172,7 +163,7 @@ struct RecoveryWatch: Sendable {
                 return RecoveryState(
                     isInRecovery: answer.value(0, "in_recovery") == "t", isPaused: answer.value(0, "pause") == "paused",
                     replayed: answer.value(0, "replayed").flatMap { LogSequenceNumber(parsing: $0) },
-                    lastTransaction: answer.value(0, "last").flatMap { Int64($0) }.map(Timestamp.init(microseconds:)))
+                    lastTransaction: answer.time(0, "last"))
             } catch let error as BackupError where error.sqlstate == "55000" {
                 // Recovery ended between two parts of the statement.
                 continue
@@ -183,8 +174,7 @@ struct RecoveryWatch: Sendable {
     private static let stateQuery = """
         SELECT pg_catalog.pg_is_in_recovery() AS in_recovery, pg_catalog.pg_last_wal_replay_lsn() AS replayed,
             CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_get_wal_replay_pause_state() END AS pause,
-            pg_catalog.round(extract(epoch FROM pg_catalog.pg_last_xact_replay_timestamp())::numeric
-                OPERATOR(pg_catalog.*) 1000000)::bigint AS last
+            \(microseconds(of: "pg_catalog.pg_last_xact_replay_timestamp()")) AS last
         """
 
     private func tell(_ state: RecoveryState) {

@@ -140,9 +140,10 @@ package struct RestoredStart: Sendable {
     }
 
     private func control() throws(BackupError) -> ControlFile {
-        let data = try DataDirectory(existing: request.directory)
-        return try ControlFile(
-            parsing: try data.content(of: DataPath("global/pg_control"), limit: ControlFile.size) ?? [])
+        if let control = try controlFile(inDataDirectory: request.directory) { return control }
+        throw BackupError(
+            .objectDamaged, "The restored directory '\(request.directory)' has no control file.",
+            remedy: "Restore again.")
     }
 
     /// Refuses what could not be started, before anything is restored.

@@ -115,11 +115,8 @@ package struct WALPrune: Sendable {
         }
         let orphans = rollUps.logs.subtracting(stored).filter(plan.removesAll)
         try repository.storage.remove(orphans.map(layout.rollUp))
-        for name in try repository.storage.children(of: layout.pieces) {
-            guard let segment = WALSegmentName(parsing: name, segmentSize: plan.segmentSize),
-                plan.retention.removes(segment)
-            else { continue }
-            let folder = layout.pieces.appending(name)
+        for segment in try archive.begun(size: plan.segmentSize) where plan.retention.removes(segment) {
+            let folder = layout.pieces(of: segment)
             try remove(try repository.storage.children(of: folder).map(folder.appending))
         }
         let superfluous = try WALRollUps(archive, size: plan.segmentSize).superfluousSpans

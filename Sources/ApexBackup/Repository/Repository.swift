@@ -97,8 +97,13 @@ package struct Repository: Sendable {
 
     /// Refuses a server that is not the one registered under the cluster's name.
     package func requireIncarnation(_ systemIdentifier: String) throws(BackupError) {
+        // Asked for each file of WAL: the one that is right is read, and all of them only to name them.
+        if let key = layout.incarnation(systemIdentifier),
+            try get(ClusterIncarnation.self, at: key)?.systemIdentifier == systemIdentifier
+        {
+            return
+        }
         let known = try incarnations()
-        guard !known.contains(where: { $0.systemIdentifier == systemIdentifier }) else { return }
         throw BackupError(
             .wrongCluster,
             "The server has the system identifier \(systemIdentifier), which is not registered for the cluster "

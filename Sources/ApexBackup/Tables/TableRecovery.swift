@@ -233,8 +233,7 @@ extension TableRecovery {
         let moment = RestoredSchema.moment(
             asked: request.recovery.moment, isNearest: recovery.isNearest, last: outcome.lastTransactionAt,
             end: recovery.end.mark.time, backup: prepared.scratch.prepared.manifest.recoveryPoint)
-        let target = try await TargetServer.open(connection, replacing: [], clocks: environment.clocks)
-        do {
+        return try await withTarget { target in
             let tables = try await phases.measure("separate") {
                 try await SeparatedTables(
                     named: request.tables, at: moment, on: server.settings.with(database: source), for: target,
@@ -250,11 +249,7 @@ extension TableRecovery {
                 try await transfer.load(file, with: tables.named.first, into: database, of: target)
             }
             effect = .loaded(schema: tables.schema)
-            await target.close()
             return Loaded(source: source, tables: tables, moment: moment, outcome: outcome)
-        } catch {
-            await target.close()
-            throw error
         }
     }
 

@@ -52,13 +52,13 @@ extension WALVerification {
         for hole in retention.holes(at: repository.environment.clocks.wall(), stored.evidence) {
             let gap = hole.gap
             // It may have been filled since its folder was listed.
-            if try isThere(gap.first, archive), try isThere(gap.last, archive) { continue }
+            if try archive.isStoredWhole(gap.first), try archive.isStoredWhole(gap.last) { continue }
             let writes = try writes(beside: gap.first, archive)
             var isBeingFilled = !writes.isEmpty
             if hole.neededBy != nil, isBeingFilled {
                 let areOver = try await areOver(writes, beside: gap.first, archive, by: end)
-                let hasFirst = try isThere(gap.first, archive)
-                let hasLast = try isThere(gap.last, archive)
+                let hasFirst = try archive.isStoredWhole(gap.first)
+                let hasLast = try archive.isStoredWhole(gap.last)
                 if hasFirst, hasLast { continue }
                 isBeingFilled = !areOver || hasFirst || hasLast
             }
@@ -77,9 +77,7 @@ extension WALVerification {
     private func writes(beside segment: WALSegmentName, _ archive: WALArchive) throws(BackupError) -> Set<ObjectKey> {
         let now = repository.environment.clocks.wall()
         return try Set(
-            archive.unfinishedWrites(beside: .segment(segment)).filter {
-                !$0.isStreamed && $0.writer != .gone && !$0.isAbandoned(at: now)
-            }.map(\.key))
+            archive.unfinishedWrites(beside: .segment(segment)).filter { $0.mayComplete(at: now) }.map(\.key))
     }
 
     /// Waits until none of the writes goes on; returns `false` if one still does at `end`.
@@ -94,10 +92,6 @@ extension WALVerification {
             do { try await clocks.sleep(.milliseconds(200)) } catch { throw RunLog.describe(error) }
         }
         return true
-    }
-
-    private func isThere(_ segment: WALSegmentName, _ archive: WALArchive) throws(BackupError) -> Bool {
-        try repository.storage.info(archive.layout.segment(segment)) != nil
     }
 
     /// What is wrong because of a hole; `nil` if nothing is.

@@ -28,7 +28,7 @@ struct ArchiveIndex: RecoveryIndex {
         if let summary = try exact(segments) {
             overview = summary.overview
         } else {
-            for segment in segments.names { overview.add(try read(segment)) }
+            for segment in segments.names { overview.add(try summary(of: segment)) }
         }
         known.overviews.withLock { $0[segments] = overview }
         return overview
@@ -104,7 +104,7 @@ struct ArchiveIndex: RecoveryIndex {
                 continue
             }
             for segment in range.names {
-                changes += try read(segment).parameterChanges.entries.map { HotStandbyParameters($0.parameters) }
+                changes += try summary(of: segment).parameterChanges.entries.map { HotStandbyParameters($0.parameters) }
             }
         }
         return changes
@@ -117,7 +117,7 @@ struct ArchiveIndex: RecoveryIndex {
         var creations: [WALSegmentSummary.TablespaceCreation] = []
         for range in ranges.lazy.flatMap(\.byLog) {
             if let summary = try exact(range), summary.overview.tablespaceCreations == 0 { continue }
-            for segment in range.names { creations += try read(segment).tablespaceCreations.entries }
+            for segment in range.names { creations += try summary(of: segment).tablespaceCreations.entries }
         }
         return creations.filter { !$0.location.isEmpty }
     }

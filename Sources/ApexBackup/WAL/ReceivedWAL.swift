@@ -159,10 +159,7 @@ final class ReceivedWAL: Sendable {
     }
 
     private func segment(at position: LogSequenceNumber) throws(BackupError) -> WALSegmentName {
-        if let segment = WALSegmentName(timeline: timeline, containing: position, segmentSize: size) { return segment }
-        throw BackupError(
-            .serverUnsupported, "The server streams WAL of timeline \(timeline), which cannot be.",
-            remedy: "Check that the connection leads to PostgreSQL itself.")
+        try WALSegmentName(streamedOf: timeline, at: position, size)
     }
 }
 

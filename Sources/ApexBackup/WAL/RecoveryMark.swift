@@ -68,17 +68,16 @@ package struct RecoveryMark: Sendable {
         let point = try await session.query(
             """
             SELECT lsn, pg_catalog.pg_walfile_name(lsn OPERATOR(pg_catalog.-) 1) AS segment,
-                pg_catalog.round(
-                    extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
+                \(microseconds(of: "pg_catalog.clock_timestamp()")) AS clock
             FROM pg_catalog.pg_create_restore_point($1) AS lsn
             """, [name])
         guard let lsn = point.value(0, "lsn").flatMap({ LogSequenceNumber(parsing: $0) }),
             let segment = point.value(0, "segment"), let timeline = UInt32(segment.prefix(8), radix: 16),
-            let clock = point.value(0, "clock").flatMap({ Int64($0) })
+            let clock = point.time(0, "clock")
         else { throw unexpectedAnswer("pg_create_restore_point") }
         _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
         return Result(
-            name: name, lsn: lsn, timeline: timeline, at: Timestamp(microseconds: clock), segment: segment,
+            name: name, lsn: lsn, timeline: timeline, at: clock, segment: segment,
             isArchived: false)
     }
 

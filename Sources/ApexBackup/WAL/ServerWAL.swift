@@ -10,8 +10,7 @@ package struct ServerWAL: Sendable {
     /// The names of the files in `pg_wal`, and of those in `archive_status`; `nil` if the role may not see them.
     private let files: [String]?
     private let statuses: [String]?
-    private let lastArchivedAt: Timestamp?
-    private let lastFailedAt: Timestamp?
+    private let archiver: ArchiverStatus
     private let lastCommitAt: Timestamp?
 
     /// Asks the server; a role that is a member of `pg_monitor` may see everything.
@@ -27,21 +26,16 @@ package struct ServerWAL: Sendable {
         timeline = facts.timeline
         lsn = facts.currentLSN
         isInRecovery = facts.inRecovery
-        let archiver = try await session.query(
-            """
-            SELECT \(Self.microseconds("last_archived_time")) AS archived, \(Self.microseconds("last_failed_time")) AS failed,
-                pg_catalog.current_setting('track_commit_timestamp') AS tracks
-            FROM pg_catalog.pg_stat_archiver
-            """)
-        lastArchivedAt = Self.time(archiver.value(0, "archived"))
-        lastFailedAt = Self.time(archiver.value(0, "failed"))
-        if archiver.value(0, "tracks") == "on", !facts.inRecovery {
-            let last = try await session.query(
-                "SELECT \(Self.microseconds("\"timestamp\"")) FROM pg_catalog.pg_last_committed_xact()")
-            lastCommitAt = Self.time(last.firstValue)
-        } else {
-            lastCommitAt = nil
-        }
+        archiver = try await session.archiver()
+        let tracks = try await session.query("SELECT pg_catalog.current_setting('track_commit_timestamp')").firstValue
+        lastCommitAt =
+            if tracks == "on", !facts.inRecovery {
+                try await session.query(
+                    """
+                    SELECT \(microseconds(of: "\"timestamp\"")) AS at FROM pg_catalog.pg_last_committed_xact()
+                    """
+                ).time(0, "at")
+            } else { nil }
         files = try await Self.names("pg_ls_waldir", session)
         statuses = try await Self.names("pg_ls_archive_statusdir", session)
     }
@@ -51,20 +45,11 @@ package struct ServerWAL: Sendable {
         var server = WALArchiveFacts.Server(timeline: timeline, lsn: lsn)
         server.isInRecovery = isInRecovery
         server.segments = files.map { Set($0.compactMap { WALSegmentName(parsing: $0, segmentSize: size) }) }
-        let ready = (statuses ?? []).filter { $0.hasSuffix(".ready") }.map { $0.dropLast(6) }
+        let ready = WALPushAhead.waiting(statuses ?? [])
         server.ready = Set(ready.compactMap { WALSegmentName(parsing: $0, segmentSize: size) })
-        server.lastArchivedAt = lastArchivedAt
-        server.lastFailedAt = lastFailedAt
+        server.archiver = archiver
         server.lastCommitAt = lastCommitAt
         return server
-    }
-
-    private static func microseconds(_ time: String) -> String {
-        "pg_catalog.round(extract(epoch FROM \(time))::numeric OPERATOR(pg_catalog.*) 1000000)::bigint"
-    }
-
-    private static func time(_ text: String?) -> Timestamp? {
-        text.flatMap { Int64($0) }.map { Timestamp(microseconds: $0) }
     }
 
     private static func names(_ function: String, _ session: PostgresSession) async throws -> [String]? {

@@ -108,9 +108,7 @@ extension WALArchive {
     ) throws(BackupError) -> WALReceptionStart {
         try WALReceptionStart.find(
             from: position, history: history, size: size,
-            isStored: { segment throws(BackupError) in
-                try repository.storage.info(layout.segment(segment)) != nil
-            },
+            isStored: { segment throws(BackupError) in try isStoredWhole(segment) },
             piecesEnd: { segment throws(BackupError) in try provedPiecesEnd(of: segment) })
     }
 
@@ -121,12 +119,10 @@ extension WALArchive {
 
     /// The end of the newest WAL that is stored of the timelines that lead to that of `history`; `nil` if there is none.
     func newestEnd(along history: TimelineHistory, size: WALSegmentSize) throws(BackupError) -> LogSequenceNumber? {
-        let unfinished = try repository.storage.children(of: layout.pieces).compactMap {
-            WALSegmentName(parsing: $0, segmentSize: size)
-        }
+        let begun = try begun(size: size)
         for stretch in history.path.reversed() {
             var end = try newest(onTimeline: stretch.timeline, size: size)?.end
-            if let last = unfinished.filter({ $0.timeline == stretch.timeline }).max(),
+            if let last = begun.filter({ $0.timeline == stretch.timeline }).max(),
                 let reached = try piecesEnd(of: last)
             {
                 end = max(end ?? reached, reached)
@@ -144,10 +140,8 @@ extension WALArchive {
 
     /// Removes the pieces of all segments that are stored whole by now.
     func removePiecesOfWholeSegments(size: WALSegmentSize) throws(BackupError) {
-        for name in try repository.storage.children(of: layout.pieces) {
-            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try holdsUndamaged(segment)
-            else { continue }
-            try removePieces(of: segment)
+        for segment in try begun(size: size) {
+            if try holdsUndamaged(segment) { try removePieces(of: segment) }
         }
     }
 

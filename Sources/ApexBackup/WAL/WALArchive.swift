@@ -125,9 +125,14 @@ extension WALArchive {
         return false
     }
 
+    /// Whether a segment is stored whole.
+    func isStoredWhole(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+        try repository.storage.info(layout.segment(segment)) != nil
+    }
+
     /// Whether a segment is stored, whole or in part.
     func isStored(_ segment: WALSegmentName) throws(BackupError) -> Bool {
-        if try repository.storage.info(layout.segment(segment)) != nil { return true }
+        if try isStoredWhole(segment) { return true }
         return try !pieces(of: segment).isEmpty
     }
 
@@ -144,9 +149,7 @@ extension WALArchive {
     ///
     /// One of which only pieces are stored is one too. Costs a few small listings.
     func later(than segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
-        let begun = try repository.storage.children(of: layout.pieces).compactMap {
-            WALSegmentName(parsing: $0, segmentSize: segment.size)
-        }
+        let begun = try begun(size: segment.size)
         if let later = try newest(onTimeline: segment.timeline, of: begun, segment.size),
             later.number > segment.number
         {
@@ -183,8 +186,7 @@ extension WALArchive {
 
     /// What is being stored in the folder of a file, or was when its writer died.
     func unfinishedWrites(beside name: WALFileName) throws(BackupError) -> [UnfinishedWrite] {
-        let file = layout.file(name)
-        guard let folder = ObjectKey(parsing: file.text.dropLast(file.lastComponent.count + 1)) else { return [] }
+        guard let folder = layout.file(name).folder else { return [] }
         return try repository.storage.unfinishedWrites(in: folder)
     }
 
@@ -238,8 +240,7 @@ extension WALArchive {
 
     /// The end of what is stored of `segment`: its own if it is stored whole, that of its pieces, or `nil` if nothing is.
     func storedEnd(of segment: WALSegmentName) throws(BackupError) -> LogSequenceNumber? {
-        if try repository.storage.info(layout.segment(segment)) != nil { return segment.end }
-        return try pieces(of: segment).last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
+        try isStoredWhole(segment) ? segment.end : piecesEnd(of: segment)
     }
 
     /// Reads a stored segment into `sink`, if one is given, and compares its bytes and its content with what was stored;

@@ -50,13 +50,16 @@ extension WALArchive {
         }
     }
 
+    /// The segments that have a folder of pieces; costs a listing.
+    func begun(size: WALSegmentSize) throws(BackupError) -> [WALSegmentName] {
+        try repository.storage.children(of: layout.pieces).compactMap { WALSegmentName(parsing: $0, segmentSize: size) }
+    }
+
     /// The segments of which pieces are stored, in order.
     func unfinished(size: WALSegmentSize) throws(BackupError) -> [WALSegmentName] {
         var segments: [WALSegmentName] = []
-        for name in try repository.storage.children(of: layout.pieces) {
-            guard let segment = WALSegmentName(parsing: name, segmentSize: size), try !pieces(of: segment).isEmpty
-            else { continue }
-            segments.append(segment)
+        for segment in try begun(size: size) {
+            if try !pieces(of: segment).isEmpty { segments.append(segment) }
         }
         return segments.sorted()
     }

@@ -173,9 +173,8 @@ extension WALArchiveInspection {
             guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
             facts.storedAt[next] = time
             // What a writer that died has left there counts no longer than the gap is young, and not if that is known.
-            var writers = try archive.unfinishedWrites(beside: .segment(gap.first)).count {
-                !$0.isStreamed && $0.writer != .gone && !$0.isAbandoned(at: facts.now)
-            }
+            var writers = try archive.unfinishedWrites(beside: .segment(gap.first))
+                .count { $0.mayComplete(at: facts.now) }
             var segment: WALSegmentName? = gap.first
             while writers > 0, let name = segment, name <= gap.last {
                 facts.uploads[name] = max(.zero, facts.now.since(time))

@@ -57,12 +57,19 @@ final class WALSegmenter: Sendable {
     var latestTime: Timestamp? { state.withLock { $0.latestTime } }
 
     private func makeWriter(at position: LogSequenceNumber) throws(BackupError) -> WALSegmentWriter {
+        try archive.makeWriter(WALSegmentName(streamedOf: timeline, at: position, size), isStreamed: true)
+    }
+}
+
+extension WALSegmentName {
+    /// The segment that a stream of WAL has come to.
+    init(streamedOf timeline: UInt32, at position: LogSequenceNumber, _ size: WALSegmentSize) throws(BackupError) {
         guard let segment = WALSegmentName(timeline: timeline, containing: position, segmentSize: size) else {
             throw BackupError(
                 .serverUnsupported, "The server streams WAL of timeline \(timeline), which cannot be.",
                 remedy: "Check that the connection leads to PostgreSQL itself.")
         }
-        return try archive.makeWriter(segment, isStreamed: true)
+        self = segment
     }
 }
 

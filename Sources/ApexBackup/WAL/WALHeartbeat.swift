@@ -65,16 +65,16 @@ extension PostgresSession {
         let answer = try await query(Self.heartbeat)
         try await execute("COMMIT")
         guard let lsn = answer.value(0, "lsn").flatMap({ LogSequenceNumber(parsing: $0) }),
-            let clock = answer.value(0, "clock").flatMap({ Int64($0) })
+            let clock = answer.time(0, "clock")
         else { throw unexpectedAnswer("pg_logical_emit_message") }
-        return WALHeartbeat.Result(lsn: lsn, at: Timestamp(microseconds: clock))
+        return WALHeartbeat.Result(lsn: lsn, at: clock)
     }
 
     /// The statement that writes one.
     static let heartbeat = """
         SELECT pg_catalog.pg_logical_emit_message(true, '\(WALSegmentSummary.heartbeatPrefix)',
                 pg_catalog.json_build_object('at', now)::text) AS lsn,
-            pg_catalog.round(extract(epoch FROM now)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
+            \(microseconds(of: "now")) AS clock
         FROM pg_catalog.clock_timestamp() AS now
         """
 }

@@ -47,7 +47,7 @@ package struct WALLookAhead: Sendable {
     func goOn(besides name: String) {
         guard (try? spool.hasWorker()) == false else { return }
         let others = WALPushAhead.plan(waitingStatuses(beside: folder), without: [name])
-        guard others.contains(where: { (try? spool.acknowledgement(of: $0)) == nil }) else { return }
+        guard !others.isEmpty, !((try? spool.acknowledged()) ?? []).isSuperset(of: others) else { return }
         try? settings.worker.start()
     }
 

@@ -99,7 +99,7 @@ package struct WALPrefetchWorker: Sendable {
                 .repositoryFull, "The spool '\(spool.directory.path)' has no room to read ahead.",
                 remedy: "Make room there, or name another place with --spool.")
         }
-        guard try archive.record(of: segment) != nil else { return false }
+        guard try archive.isStoredWhole(segment) else { return false }
         let file = try SpoolFile("\(segment)", in: spool.directory)
         guard try archive.readChecked(segment, into: file), isServerRunning(on: ".") else { return false }
         try file.finish { "\(SpooledSegment(segment, modified: $0.modified))" }

@@ -12,6 +12,7 @@ package struct WALPushWorker: Sendable {
 
     private let push: WALPush
     private let archive: WALArchive
+    private let size: WALSegmentSize
     private let spool: WALSpool
     private let folder: String
     private let systemIdentifier: String?
@@ -22,12 +23,15 @@ package struct WALPushWorker: Sendable {
         _ push: WALPush, folder: String, systemIdentifier: String?, spool: String?, jobs: Int
     ) throws(BackupError) {
         let dataDirectory = dataDirectory(ofWAL: folder)
-        guard let control = try controlFile(inDataDirectory: dataDirectory) else { return nil }
+        guard let control = try controlFile(inDataDirectory: dataDirectory),
+            let size = WALSegmentSize(bytes: control.layout.walSegmentSize)
+        else { return nil }
         archive = try WALArchive(
             push.repository, systemIdentifier: systemIdentifier ?? "\(control.systemIdentifier)")
         self.spool = try WALSpool(
             .push, at: spool ?? "\(folder)/\(WALSpool.standardName)", for: archive, dataDirectory: dataDirectory)
         self.push = push
+        self.size = size
         self.folder = folder
         self.systemIdentifier = systemIdentifier
         self.jobs = jobs
@@ -76,9 +80,7 @@ package struct WALPushWorker: Sendable {
         let path = "\(folder)/\(name)"
         let before = try OpenFile(reading: path).identity()
         _ = try push.run(path, of: systemIdentifier)
-        guard let control = try controlFile(inDataDirectory: dataDirectory(ofWAL: folder)),
-            let size = WALSegmentSize(bytes: control.layout.walSegmentSize),
-            let file = WALFileName(parsing: name, segmentSize: size), let stored = try archive.record(of: file),
+        guard let file = WALFileName(parsing: name, segmentSize: size), let stored = try archive.record(of: file),
             try OpenFile(reading: path).identity() == before
         else { return }
         try spool.acknowledge(

@@ -17,9 +17,8 @@ final class WALRollUps: Sendable {
 
     /// What was read already; of the roll-ups of folders only the last few, as a search goes on from one to the next.
     private struct Read {
-        var logs: [WALLogName: Stored?] = [:]
+        var logs = RecentValues<WALLogName, Stored?>(limit: 4)
         var entries: [WALLogSpan: [UInt32: WALLogEntry]] = [:]
-        static let mostLogs = 4
     }
 
     /// A roll-up, and the SHA-256 of its content.
@@ -73,10 +72,7 @@ extension WALRollUps {
         if let known = read.withLock({ $0.logs[log] }) { return known }
         let key = archive.layout.rollUp(of: log)
         let found = try usable(key) { () throws(BackupError) in try load(log) }
-        read.withLock {
-            if $0.logs.count >= Read.mostLogs { $0.logs.removeAll() }
-            $0.logs.updateValue(found, forKey: log)
-        }
+        read.withLock { $0.logs[log] = .some(found) }
         return found
     }
 

@@ -47,8 +47,10 @@ struct WALSpool: Sendable {
         return try life.take(0) ? life : nil
     }
 
-    /// Whether a worker lives.
-    func hasWorker() throws(BackupError) -> Bool { try becomeWorker() == nil }
+    /// Whether a worker lives, or that cannot be told.
+    ///
+    /// Its place is not taken to find out: one may just be beginning.
+    func hasWorker() throws(BackupError) -> Bool { try directory.locks(Self.workerFile).isTaken(0) ?? true }
 
     /// Removes what other repositories, clusters or earlier recoveries left, as far as no worker of theirs lives.
     func removeAbandoned() throws(BackupError) {

@@ -51,13 +51,13 @@ struct WALPushCommand: OperatorCommand {
     var path: String
 
     func execute(on console: Console) async throws -> Int32 {
-        let environment = try common.environment(console)
+        let settings = try common.settings(console)
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         let worker = WALWorker(
             arguments: ["wal", "push-ahead", folder] + pushing.arguments + common.arguments,
-            environment: environment.variables)
+            environment: settings.environment.variables)
         let result = try WALPush(
-            repository: try common.settings(console).repository(), level: try pushing.level(for: path)
+            repository: try settings.repository(), level: try pushing.level(for: path)
         ).run(
             path, of: pushing.systemIdentifier,
             ahead: isAsynchronous ? WALLookAhead.Settings(spool: pushing.spool, worker: worker) : nil)
@@ -139,8 +139,9 @@ struct WALGetCommand: OperatorCommand {
         let outcome = try await WALGet(
             .init(
                 name: name, path: path, systemIdentifier: systemIdentifier, pieces: isRecovery ? pieces : nil,
-                prefetch: try prefetch(console), patience: isRecovery ? WALGet.patience : WALGet.patienceOfStandby),
-            environment: try common.environment(console)
+                prefetch: prefetch(settings.environment),
+                patience: isRecovery ? WALGet.patience : WALGet.patienceOfStandby),
+            environment: settings.environment
         ) { try settings.repository() }.run()
         if outcome != .absent { console.hasDone("Brought \(name).") }
         if console.isJSON { console.print(json: ["name": name, "outcome": "\(outcome)"]) }
@@ -154,10 +155,10 @@ struct WALGetCommand: OperatorCommand {
             ?? partialAtEnd.map { WALGet.Pieces(segment: $0, atEndOnly: true) }
     }
 
-    private func prefetch(_ console: Console) throws(BackupError) -> WALPrefetch.Settings {
+    private func prefetch(_ environment: BackupEnvironment) -> WALPrefetch.Settings {
         let worker = WALWorker(
             arguments: ["wal", "prefetch"] + ahead.arguments + option("--system-identifier", systemIdentifier)
-                + common.arguments, environment: try common.environment(console).variables)
+                + common.arguments, environment: environment.variables)
         return WALPrefetch.Settings(count: ahead.prefetch, spool: ahead.spool, worker: worker)
     }
 

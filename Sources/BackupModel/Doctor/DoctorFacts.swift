@@ -21,32 +21,6 @@ package struct DoctorFacts: Sendable, Hashable {
         }
     }
 
-    /// What the server says of its archiver.
-    package struct Archiver: Sendable, Hashable {
-        package var lastArchived: String?
-        package var lastArchivedAt: Timestamp?
-        package var lastFailed: String?
-        package var lastFailedAt: Timestamp?
-        package var failures: Int64
-
-        package init(
-            lastArchived: String? = nil, lastArchivedAt: Timestamp? = nil, lastFailed: String? = nil,
-            lastFailedAt: Timestamp? = nil, failures: Int64 = 0
-        ) {
-            self.lastArchived = lastArchived
-            self.lastArchivedAt = lastArchivedAt
-            self.lastFailed = lastFailed
-            self.lastFailedAt = lastFailedAt
-            self.failures = failures
-        }
-
-        /// Whether it has failed since it last succeeded.
-        package var isFailing: Bool {
-            guard let lastFailedAt else { return false }
-            return lastArchivedAt.map { $0 < lastFailedAt } ?? true
-        }
-    }
-
     /// A replication slot that outlives its session.
     package struct Slot: Sendable, Hashable {
         package var name: String
@@ -171,14 +145,7 @@ package struct DoctorFacts: Sendable, Hashable {
         }
 
         /// The name of the slot that `wal receive` has.
-        package var slot: String {
-            "apex_backup_"
-                + String(
-                    decoding: cluster.utf8.map {
-                        ASCII.isDigit($0) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0)
-                            ? $0 : UInt8(ascii: "_")
-                    }, as: UTF8.self)
-        }
+        package var slot: String { ReplicationSlotName(ofCluster: cluster).description }
     }
 
     package var server: ServerFacts
@@ -188,7 +155,7 @@ package struct DoctorFacts: Sendable, Hashable {
     package var now: Timestamp
     package var clock: ClockDifference
     package var settings: [String: Setting] = [:]
-    package var archiver = Archiver()
+    package var archiver = ArchiverStatus()
     /// How many files wait for the archiver; `nil` if the role may not see it.
     package var waiting: Int64?
     package var slots: [Slot] = []

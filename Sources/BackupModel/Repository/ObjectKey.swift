@@ -27,6 +27,9 @@ public struct ObjectKey: Sendable, Hashable, Comparable, CustomStringConvertible
     /// The last component.
     public var lastComponent: Substring { text.split(separator: "/").last ?? "" }
 
+    /// The folder that it is in; `nil` at the top.
+    package var folder: ObjectKey? { ObjectKey(parsing: text.dropLast(lastComponent.count + 1)) }
+
     /// The key.
     public var description: String { text }
 

@@ -46,6 +46,9 @@ extension UnfinishedWrite {
         }
     }
 
+    /// Whether it may still become what is missing beside it: by a writer that may live and has all of its content.
+    package func mayComplete(at now: Timestamp) -> Bool { !isStreamed && writer != .gone && !isAbandoned(at: now) }
+
     /// How long ago something was written to it last; what the clocks of two hosts say of that differs.
     func age(at now: Timestamp) -> Duration? { changedAt.map { now.since($0) } }
 }

@@ -1,33 +1,35 @@
 /// What `pg_stat_archiver` says of a server's archiver.
 package struct ArchiverStatus: Sendable, Hashable {
-    /// The setting `archive_mode`.
-    package var mode: String
     package var lastArchived: String?
-    package var archivedAt: String?
+    package var lastArchivedAt: Timestamp?
     package var lastFailed: String?
-    package var failedAt: String?
-    /// Whether it has failed since it last succeeded.
-    package var isFailing: Bool
+    package var lastFailedAt: Timestamp?
+    package var failures: Int64
 
     package init(
-        mode: String, lastArchived: String?, archivedAt: String?, lastFailed: String?, failedAt: String?,
-        isFailing: Bool
+        lastArchived: String? = nil, lastArchivedAt: Timestamp? = nil, lastFailed: String? = nil,
+        lastFailedAt: Timestamp? = nil, failures: Int64 = 0
     ) {
-        self.mode = mode
         self.lastArchived = lastArchived
-        self.archivedAt = archivedAt
+        self.lastArchivedAt = lastArchivedAt
         self.lastFailed = lastFailed
-        self.failedAt = failedAt
-        self.isFailing = isFailing
+        self.lastFailedAt = lastFailedAt
+        self.failures = failures
     }
-}
 
-extension ArchiverStatus: CustomStringConvertible {
-    package var description: String {
+    /// Whether it has failed since it last succeeded.
+    package var isFailing: Bool {
+        guard let lastFailedAt else { return false }
+        return lastArchivedAt.map { $0 < lastFailedAt } ?? true
+    }
+
+    /// The same in words, of a server whose `archive_mode` is `mode`.
+    package func words(archiveMode mode: String) -> String {
         guard mode != "off" else { return "archive_mode is off: the server archives nothing" }
-        let done = lastArchived.map { "\($0) was archived last, at \(archivedAt ?? "an unknown time")" }
+        func text(_ time: Timestamp?) -> String { time?.readable ?? "an unknown time" }
+        let done = lastArchived.map { "\($0) was archived last, at \(text(lastArchivedAt))" }
         guard isFailing, let lastFailed else { return done ?? "the server's archiver has archived nothing yet" }
-        return "archive_command failed for \(lastFailed), at \(failedAt ?? "an unknown time") for the last time; "
+        return "archive_command failed for \(lastFailed), at \(text(lastFailedAt)) for the last time; "
             + (done ?? "nothing was archived yet")
     }
 }

@@ -53,9 +53,7 @@ package struct WALArchiveFacts: Sendable {
         package var ready: Set<WALSegmentName> = []
         /// When the last transaction was committed, of a server that tracks it (`pg_last_committed_xact`).
         package var lastCommitAt: Timestamp?
-        /// `last_archived_time` and `last_failed_time` of `pg_stat_archiver`.
-        package var lastArchivedAt: Timestamp?
-        package var lastFailedAt: Timestamp?
+        package var archiver = ArchiverStatus()
 
         /// A server that writes at `lsn`.
         package init(timeline: UInt32, lsn: LogSequenceNumber) {

@@ -184,9 +184,7 @@ extension WALArchiveStatus {
                 text: "\($0.description) Take a new base backup: apex-backup backup --kind physical (found at "
                     + "\($0.foundAt.readable): \($0.reason)).")
         }
-        if let failed = facts.server?.lastFailedAt,
-            failed > facts.server?.lastArchivedAt ?? Timestamp(microseconds: .min)
-        {
+        if let archiver = facts.server?.archiver, archiver.isFailing, let failed = archiver.lastFailedAt {
             findings.append(
                 Finding(
                     level: .warning,

@@ -29,11 +29,11 @@ package enum WALFileName: Sendable, Hashable {
         case []: return segment.map { .segment($0) }
         case ["partial"]: return segment.map { .partial($0) }
         case ["history"]:
-            guard let timeline = eightDigits(parts[0]), timeline > 0 else { return nil }
+            guard let timeline = UInt32(eightHexDigits: parts[0]), timeline > 0 else { return nil }
             return .history(timeline: timeline)
         default:
-            guard let segment, parts.count == 3, parts[2] == "backup", let offset = eightDigits(parts[1]),
-                offset < size.bytes
+            guard let segment, parts.count == 3, parts[2] == "backup",
+                let offset = UInt32(eightHexDigits: parts[1]), offset < size.bytes
             else { return nil }
             return .backup(segment, offset: offset)
         }
@@ -41,10 +41,6 @@ package enum WALFileName: Sendable, Hashable {
 
     private static func isAllowed(_ byte: UInt8) -> Bool {
         ASCII.isDigit(byte) || ASCII.isLetter(byte) || byte == ASCII.period
-    }
-
-    private static func eightDigits(_ text: some StringProtocol) -> UInt32? {
-        text.utf8.count == 8 ? UInt32(upperCaseHex: text.utf8) : nil
     }
 }
 

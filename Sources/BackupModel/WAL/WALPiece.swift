@@ -22,8 +22,7 @@ package struct WALPiece: Sendable, Hashable {
     /// Reads the name that ``name`` is.
     package init?(parsing name: some StringProtocol, of segment: WALSegmentName) {
         let parts = name.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, parts.allSatisfy({ $0.utf8.count == 8 }),
-            let from = UInt32(upperCaseHex: parts[0].utf8), let to = UInt32(upperCaseHex: parts[1].utf8)
+        guard parts.count == 2, let from = UInt32(eightHexDigits: parts[0]), let to = UInt32(eightHexDigits: parts[1])
         else { return nil }
         self.init(segment, from: UInt64(from), to: UInt64(to))
     }

@@ -25,6 +25,9 @@ package final class NumberLocks: Sendable {
         return isTaken.wait(timeout: .now() + .milliseconds(milliseconds)) == .success
     }
 
+    /// Whether somebody else has the lock of `number`; `nil` if that cannot be told.
+    package func isTaken(_ number: Int64) -> Bool? { file.isLocked(at: number) }
+
     /// Gives back the lock of `number`.
     package func giveBack(_ number: Int64) { file.unlock(at: number) }
 }

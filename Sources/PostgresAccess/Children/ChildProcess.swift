@@ -119,16 +119,21 @@ private func launch<Output: OutputProtocol, Value: Sendable>(
         throw startError(error, of: command)
     }
     try Task.checkCancellation()
-    let status: ChildOutcome.Status =
-        switch result.terminationStatus {
-        case .exited(let code): .exited(code)
-        case .signaled(let number): .signalled(number)
-        }
     let (tail, value) = result.closureResult
     let outcome = ChildOutcome(
-        status: status, standardErrorTail: tail.text(without: command.secrets),
+        status: .init(result.terminationStatus), standardErrorTail: tail.text(without: command.secrets),
         duration: ContinuousClock.now - start)
     return (outcome, value)
+}
+
+extension ChildOutcome.Status {
+    init(_ status: TerminationStatus) {
+        self =
+            switch status {
+            case .exited(let code): .exited(code)
+            case .signaled(let number): .signalled(number)
+            }
+    }
 }
 
 /// `command`, once it was found fit to be run, as its user.

@@ -10,15 +10,11 @@ import SystemPackage
 /// It goes on when this program ends, unless the command quits with it.
 final class LoggedChild: Sendable {
     let processIdentifier: Int32
-    let log: String
     private let process: Task<ChildOutcome, any Error>
     private let end: ProcessEnd
 
-    private init(
-        processIdentifier: Int32, log: String, process: Task<ChildOutcome, any Error>, end: ProcessEnd
-    ) {
+    private init(processIdentifier: Int32, process: Task<ChildOutcome, any Error>, end: ProcessEnd) {
         self.processIdentifier = processIdentifier
-        self.log = log
         self.process = process
         self.end = end
     }
@@ -46,7 +42,7 @@ final class LoggedChild: Sendable {
                 .toolFailed, "\(command.name) ended at its start.", reason: outcome.standardErrorTail,
                 remedy: "See its words.")
         }
-        return LoggedChild(processIdentifier: processIdentifier, log: log, process: process, end: end)
+        return LoggedChild(processIdentifier: processIdentifier, process: process, end: end)
     }
 
     /// Whether its end has been seen.
@@ -62,6 +58,18 @@ final class LoggedChild: Sendable {
 
     /// Waits for its end; returns how, and the last that it said.
     func wait() async throws -> ChildOutcome { try await process.value }
+
+    /// Ends it as a PostgreSQL server, and waits for its end; one that does not react within `limit` is killed, which
+    /// throws `CancellationError`.
+    func stopServer(mode: ScratchServer.StopMode, limit: Duration) async throws -> ChildOutcome {
+        send(mode == .fast ? SIGINT : SIGQUIT)
+        let timer = Task {
+            try await Task.sleep(for: limit)
+            cancel()
+        }
+        defer { timer.cancel() }
+        return try await wait()
+    }
 
     private static func run(
         _ command: ChildCommand, _ configuration: Configuration, log: String, _ announce: @Sendable (Int32) -> Void
@@ -79,13 +87,9 @@ final class LoggedChild: Sendable {
                 error: .fileDescriptor(file, closeAfterSpawningProcess: true)
             ) { child in announce(child.processIdentifier.value) }
             try Task.checkCancellation()
-            let status: ChildOutcome.Status =
-                switch result.terminationStatus {
-                case .exited(let code): .exited(code)
-                case .signaled(let number): .signalled(number)
-                }
             return ChildOutcome(
-                status: status, standardErrorTail: await readEnd(of: log) ?? "", duration: ContinuousClock.now - start)
+                status: .init(result.terminationStatus), standardErrorTail: await readEnd(of: log) ?? "",
+                duration: ContinuousClock.now - start)
         } catch let error as SubprocessError {
             try Task.checkCancellation()
             throw startError(error, of: command)

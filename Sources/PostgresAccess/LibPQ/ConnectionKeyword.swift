@@ -1,3 +1,4 @@
+import BackupModel
 import CLibPQ
 
 /// One keyword that libpq knows.
@@ -33,7 +34,6 @@ struct ConnectionKeyword: Sendable {
 ///
 /// The message of a failure may hold secrets.
 func parseConninfo(_ conninfo: String) throws(ConninfoFailure) -> [String: String] {
-    if let reason = failureToLoadLibPQ() { throw ConninfoFailure(message: reason, isLibPQMissing: true) }
     var message: UnsafeMutablePointer<CChar>?
     guard let options = unsafe PQconninfoParse(conninfo, &message) else {
         defer { unsafe PQfreemem(message) }
@@ -51,8 +51,15 @@ func parseConninfo(_ conninfo: String) throws(ConninfoFailure) -> [String: Strin
 
 struct ConninfoFailure: Error {
     var message: String
-    var isLibPQMissing = false
 }
 
 /// Why libpq cannot be used; `nil` when it can, from then on.
-func failureToLoadLibPQ() -> String? { unsafe text(apex_load_libpq()) }
+private func failureToLoadLibPQ() -> String? { unsafe text(apex_load_libpq()) }
+
+/// Makes sure that libpq's functions can be called.
+func requireLibPQ() throws(BackupError) {
+    guard let reason = failureToLoadLibPQ() else { return }
+    throw BackupError(
+        .toolMissing, "PostgreSQL's client library libpq cannot be loaded.", reason: reason,
+        remedy: "Install it (Debian: libpq5).", unchanged: "Nothing was done.")
+}

@@ -119,13 +119,7 @@ package final class CloneServer: Sendable {
     package func stop(
         mode: ScratchServer.StopMode = .fast, limit: Duration = .seconds(60)
     ) async throws -> ChildOutcome {
-        process.send(mode == .fast ? SIGINT : SIGQUIT)
-        let timer = Task {
-            try await Task.sleep(for: limit)
-            process.cancel()
-        }
-        defer { timer.cancel() }
-        return try await process.wait()
+        try await process.stopServer(mode: mode, limit: limit)
     }
 
     /// Ends the server at once, also when the task was cancelled.

@@ -108,13 +108,22 @@ func readEnd(of path: String) async -> String? {
 }
 
 /// Removes `directory` with all that is in it.
+///
+/// What a server had started, a command for WAL or a worker that reads ahead, may write a moment longer than the server
+/// lives: it is tried again for some seconds.
 func removeTree(_ directory: String) async throws {
     let command = ChildCommand(
         "/bin/rm", arguments: ["-rf", "--one-file-system", "--", directory], environment: ["LC_ALL": "C"])
-    let (outcome, _) = try await capture(command)
-    guard outcome.isSuccess else {
-        throw BackupError(
-            .cleanupFailed, "The directory '\(directory)' could not be removed.", reason: outcome.standardErrorTail,
-            remedy: "Remove it by hand.")
+    var attempts = 20
+    while true {
+        let (outcome, _) = try await capture(command)
+        if outcome.isSuccess { return }
+        guard attempts > 0 else {
+            throw BackupError(
+                .cleanupFailed, "The directory '\(directory)' could not be removed.",
+                reason: outcome.standardErrorTail, remedy: "Remove it by hand.")
+        }
+        attempts -= 1
+        try await Task.sleep(for: .milliseconds(250))
     }
 }

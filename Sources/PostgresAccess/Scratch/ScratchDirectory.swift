@@ -32,15 +32,7 @@ package final class ScratchDirectory: Sendable {
     /// - Throws: ``ErrorCode/cleanupFailed`` if something of it is still there.
     package func remove() async throws {
         let path = path
-        try await Task {
-            // What the server had started, a command for WAL or a worker that reads ahead, may write a moment longer than
-            // the server lives.
-            for _ in 0..<20 {
-                if (try? await removeTree(path)) != nil { return }
-                try await Task.sleep(for: .milliseconds(250))
-            }
-            try await removeTree(path)
-        }.value
+        try await Task { try await removeTree(path) }.value
     }
 
     /// The user to switch to, or `nil` to stay the user that this program runs as.

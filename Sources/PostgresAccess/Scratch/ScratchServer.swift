@@ -1,5 +1,4 @@
 import BackupModel
-import Glibc
 
 /// An own PostgreSQL server in a directory of its own, reachable through a Unix socket there and nowhere else.
 ///
@@ -68,13 +67,7 @@ package final class ScratchServer: Sendable {
     /// killed, which throws `CancellationError`.
     @discardableResult
     package func stop(mode: StopMode = .fast, limit: Duration = .seconds(60)) async throws -> ChildOutcome {
-        process.send(mode == .fast ? SIGINT : SIGQUIT)
-        let timer = Task {
-            try await Task.sleep(for: limit)
-            process.cancel()
-        }
-        defer { timer.cancel() }
-        return try await process.wait()
+        try await process.stopServer(mode: mode, limit: limit)
     }
 
     /// Ends the server at once and removes its directory, also when the task was cancelled.

@@ -18,15 +18,11 @@ func parseConnectionText(_ text: String) throws(BackupError) -> [String: String]
         }
         conninfo = trimmed
     }
+    try requireLibPQ()
     let keywords: [String: String]
     do throws(ConninfoFailure) {
         keywords = try parseConninfo(conninfo)
     } catch {
-        guard !error.isLibPQMissing else {
-            throw BackupError(
-                .toolMissing, "PostgreSQL's client library libpq cannot be loaded.", reason: error.message,
-                remedy: "Install it (Debian: libpq5).", unchanged: "Nothing was done.")
-        }
         throw invalid(withoutQuotedText(error.message), "Write special characters of a password as %XX in a URL.")
     }
     try checkPlausible(keywords)

@@ -32,7 +32,7 @@ extension PostgresSession {
     }
 
     /// Closes the session after `body`, whatever happens in it.
-    nonisolated func closing<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
+    package nonisolated func closing<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value {
         let result: Result<Value, any Error>
         do { result = .success(try await body()) } catch { result = .failure(error) }
         await close()
@@ -57,6 +57,7 @@ extension PostgresSession {
     func open(
         applicationName: String, timeout: Duration, longestSilence: Duration?, replication: Bool = false
     ) throws {
+        try requireLibPQ()
         var candidates = settings
         while connection == nil {
             try Task.checkCancellation()

@@ -20,6 +20,12 @@ extension PostgresSession {
             canReadRolePasswords: try text("reads_passwords") == "t")
     }
 
+    /// The server's clock, asked for alone: of the first statements of a session the server has much to look up.
+    package func clock() async throws -> Timestamp {
+        let answer = try await query("SELECT \(microseconds(of: "pg_catalog.clock_timestamp()")) AS clock")
+        return Timestamp(microseconds: try value("clock", of: answer) { Int64($0) })
+    }
+
     /// Up to where a snapshot that is taken next shows everything: on a standby, what is replayed.
     ///
     /// The clock of a standby is the time of the last transaction replayed, or before there was one of the checkpoint
@@ -60,8 +66,6 @@ extension PostgresSession {
             remedy: "Check that this is a PostgreSQL server and not another product that speaks its protocol.")
     }
 
-    // Operators of two types are named with their schema: whoever may create one in a schema of the search path could have
-    // it called in the place of PostgreSQL's, which converts.
     // On a primary the last checkpoint may be of the timeline before; the name of the current segment is not. On a
     // standby the control file says how far replay has come.
     private static let pointQuery = """
@@ -73,19 +77,22 @@ extension PostgresSession {
             CASE WHEN pg_catalog.pg_is_in_recovery()
                 THEN coalesce(pg_catalog.pg_last_wal_replay_lsn(), pg_catalog.pg_last_wal_receive_lsn())
                 ELSE pg_catalog.pg_current_wal_lsn() END AS lsn,
-            pg_catalog.round(extract(epoch FROM CASE WHEN pg_catalog.pg_is_in_recovery()
-                THEN coalesce(
-                    pg_catalog.pg_last_xact_replay_timestamp(),
-                    (SELECT checkpoint_time FROM pg_catalog.pg_control_checkpoint()))
-                ELSE pg_catalog.clock_timestamp() END)::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock
+            \(microseconds(of: pointTime)) AS clock
+        """
+
+    private static let pointTime = """
+        CASE WHEN pg_catalog.pg_is_in_recovery()
+            THEN coalesce(
+                pg_catalog.pg_last_xact_replay_timestamp(),
+                (SELECT checkpoint_time FROM pg_catalog.pg_control_checkpoint()))
+            ELSE pg_catalog.clock_timestamp() END
         """
 
     private static let factsQuery = """
         SELECT pg_catalog.current_setting('server_version') AS version,
             (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
             pg_catalog.pg_is_in_recovery() AS in_recovery,
-            pg_catalog.round(
-                extract(epoch FROM pg_catalog.clock_timestamp())::numeric OPERATOR(pg_catalog.*) 1000000)::bigint AS clock,
+            \(microseconds(of: "pg_catalog.clock_timestamp()")) AS clock,
             pg_catalog.current_setting('data_checksums') AS data_checksums,
             (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
                 WHERE datname = pg_catalog.current_database()) AS encoding,

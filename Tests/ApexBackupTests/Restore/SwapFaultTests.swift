@@ -70,7 +70,7 @@ extension `Logical restore` {
                     $0.jobs = 2
                 }
                 let running = Task(executorPreference: ThreadedExecutor.shared) { try await restore.run(prepared) }
-                #expect(try await eventually { tools.text("begun") != nil })
+                #expect(await eventually { tools.text("begun") != nil })
                 running.cancel()
                 let error = try await requireFailure { try await running.value }
                 await prepared.close()

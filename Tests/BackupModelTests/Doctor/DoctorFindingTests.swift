@@ -248,7 +248,7 @@ import Testing
             $0.settings["max_slot_wal_keep_size"]?.value = "-1"
             $0.slots = [.init(name: "s", isActive: true)]
         }
-        #expect(Self.facts { $0.wanted.cluster = "Main-1.x" }.wanted.slot == "apex_backup__ain_1_x")
+        #expect(Self.facts { $0.wanted.cluster = "Main-1.x" }.wanted.slot == "apex_backup_main_1_x")
     }
 
     @Test func `of pg_wal says for how long its room is enough`() {

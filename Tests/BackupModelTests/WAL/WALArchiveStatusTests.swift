@@ -208,10 +208,10 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         #expect(status(facts).findings.map(\.text).contains { $0.contains("00000003.history") })
         facts.coverage = Archive.coverage([1: [5...10]])
         facts.server = .init(timeline: 1, lsn: Archive.lsn(11))
-        facts.server?.lastArchivedAt = before(50)
-        facts.server?.lastFailedAt = before(60)
+        facts.server?.archiver.lastArchivedAt = before(50)
+        facts.server?.archiver.lastFailedAt = before(60)
         #expect(status(facts).level == .ok)
-        facts.server?.lastFailedAt = before(40)
+        facts.server?.archiver.lastFailedAt = before(40)
         #expect(status(facts).level == .warning)
     }
 
