@@ -54,6 +54,15 @@ private func give(_ bytes: [UInt8], to sink: any ByteSink, inPiecesOf size: Int)
         #expect(try stored(content, workers: 2).bytes == bytes, "whoever compresses it")
     }
 
+    @Test func `compares the checksum of each frame`() throws {
+        var (bytes, frames) = try stored(mixedContent(count: (2 << 20) + 5, seed: 2), workers: 2)
+        // The last four bytes of a frame are its content's checksum (RFC 8878, 3.1.1).
+        let end = try #require(frames.first)
+        bytes[end - 1] ^= 1
+        let error = #expect(throws: BackupError.self) { try content(of: bytes, frames: frames, workers: 2) }
+        #expect(error?.code == .objectDamaged && error?.reason?.contains("checksum") == true, "\(error)")
+    }
+
     @Test func `makes one file that zstd reads`() throws {
         let content = mixedContent(count: (2 << 20) + 5, seed: 1)
         try directory.write(content, to: "content")

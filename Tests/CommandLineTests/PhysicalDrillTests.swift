@@ -48,11 +48,13 @@ import Testing
                 atPath: scratch, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o755])
             place.tool.environment["TMPDIR"] = scratch
             try await place.cluster.execute("CREATE TABLE t (n int); CREATE INDEX ON t (n); INSERT INTO t VALUES (1)")
-            try await place.cluster.execute(
-                """
-                CREATE TABLE w (a text COLLATE "de-x-icu"); CREATE INDEX w_a ON w (a);
-                UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'
-                """)
+            if try await place.cluster.knowsICU {
+                try await place.cluster.execute(
+                    """
+                    CREATE TABLE w (a text COLLATE "de-x-icu"); CREATE INDEX w_a ON w (a);
+                    UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'
+                    """)
+            }
             try await place.succeed("backup", "--kind", "physical")
             try await place.cluster.execute("CREATE TABLE x AS SELECT pg_current_xact_id()::text AS xid")
             try await place.cluster.execute("INSERT INTO t VALUES (2)")
@@ -74,10 +76,11 @@ import Testing
                 report["recovery_point"]?["basis"]?.text == "target" && report["recovery_point"]?["rpa_s"] == .number(0)
             )
             #expect(report["backup"]?["kind"]?.text == "physical")
+            let knowsICU = try await place.cluster.knowsICU
             let sorted = report["recovery"]?["collations"]?["databases"]?.elements.first
-            #expect(sorted?["indexes"]?.elements.map(\.text) == ["public.w_a"], "\(report)")
-            #expect(
-                report["deviations"]?.elements.contains { $0.text?.contains("Rebuilding them is not") == true } == true)
+            #expect(sorted?["indexes"]?.elements.map(\.text) == (knowsICU ? ["public.w_a"] : nil), "\(report)")
+            let isTold = report["deviations"]?.elements.contains { $0.text?.contains("Rebuilding them is not") == true }
+            #expect(isTold ?? false == knowsICU)
             let phases = report["recovery_time"]?["phases"]?.elements.compactMap { $0["name"]?.text } ?? []
             #expect(Set(phases).isSuperset(of: ["select", "provision", "restore", "replay", "promote", "verify"]))
             // The seed is the whole choice: the same again leads to the same moment of the same window.

@@ -29,6 +29,13 @@ extension PostgresCluster {
         return value
     }
 
+    /// Whether its server was built with ICU.
+    package var knowsICU: Bool {
+        get async throws {
+            try await answer("SELECT count(*) > 0 FROM pg_catalog.pg_collation WHERE collprovider = 'i'") == "t"
+        }
+    }
+
     /// Runs `body` with a new database of a made-up name, which is dropped afterwards.
     package func withNamedDatabase<Value>(_ body: (String) async throws -> Value) async throws -> Value {
         try await withDatabase { try await body($0.database ?? "") }

@@ -49,6 +49,16 @@ package struct CatalogueEntry: Sendable {
     /// Whether its manifest cannot be read.
     var isUnreadable: Bool { if case .unreadable = content { true } else { false } }
 
+    /// Whether `other` stands behind it: by the second of the name, and within one by the recovery point.
+    func isOlder(than other: CatalogueEntry) -> Bool {
+        if id.second == other.id.second, manifest?.recoveryPoint != other.manifest?.recoveryPoint {
+            guard let point = manifest?.recoveryPoint else { return true }
+            guard let otherPoint = other.manifest?.recoveryPoint else { return false }
+            return point < otherPoint
+        }
+        return id < other.id
+    }
+
     package func last(_ kind: BackupFact.Kind, succeeded: Bool = true) -> BackupFact? {
         facts.last { $0.kind == kind && $0.succeeded == succeeded }
     }
@@ -73,18 +83,20 @@ package struct Catalogue: Sendable {
             guard let id = RunID(parsing: name) else { continue }
             if let entry = try entry(id) { entries.append(entry) }
         }
-        return entries
+        return entries.sorted { $0.isOlder(than: $1) }
     }
 
     /// The newest committed backup of a kind, or of any; older ones are not read.
     package func newestBackup(kind: BackupKind? = nil) throws(BackupError) -> CatalogueEntry? {
+        var newest: CatalogueEntry?
         for name in try repository.storage.children(of: repository.layout.backups).reversed() {
-            guard let id = RunID(parsing: name), let entry = try entry(id), let manifest = entry.manifest,
-                kind == nil || manifest.kind == kind
+            guard let id = RunID(parsing: name) else { continue }
+            if let newest, newest.id.second != id.second { return newest }
+            guard let entry = try entry(id), let manifest = entry.manifest, kind == nil || manifest.kind == kind
             else { continue }
-            return entry
+            if newest?.isOlder(than: entry) != false { newest = entry }
         }
-        return nil
+        return newest
     }
 
     /// SHA-256 of the stored manifest of the newest backup, if there is one.

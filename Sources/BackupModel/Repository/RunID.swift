@@ -1,7 +1,7 @@
 /// The name of one attempt of an operation, and of the backup it makes: UTC to the second and four hexadecimal digits
 /// of chance, `20261121T020000Z-7f3a`.
 ///
-/// Sorts by time.
+/// Sorts by the second.
 public struct RunID: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The whole name.
     public let text: String
@@ -28,6 +28,9 @@ public struct RunID: Sendable, Hashable, Comparable, CustomStringConvertible {
         let hex = String(chance, radix: 16)
         text = "\(instant.compact)-\(String(repeating: "0", count: 4 - hex.count))\(hex)"
     }
+
+    /// When the run started, to the second: `20261121T020000Z`.
+    public var second: Substring { text.prefix(while: { $0 != "-" }) }
 
     /// The name.
     public var description: String { text }

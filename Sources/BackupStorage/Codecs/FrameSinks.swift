@@ -53,7 +53,7 @@ package final class FrameCompressingSink: ByteSink {
 
 /// Decompresses frames that a ``FrameCompressingSink`` made, several at a time; the content goes on in its order.
 ///
-/// What follows the last frame is ignored.
+/// Each frame's checksum is compared. What follows the last frame is ignored.
 package final class FrameDecompressingSink: ByteSink {
     private let next: any ByteSink
     private let frames: [Int]
@@ -70,7 +70,8 @@ package final class FrameDecompressingSink: ByteSink {
         self.next = next
         self.frames = frames
         ring = try FrameRing(min(workers, frames.count)) { () throws(BackupError) in
-            FrameWorker(try FrameDecompressor(largestContent: frameContent), inputCapacity: longest)
+            FrameWorker(
+                try FrameDecompressor(largestContent: frameContent, comparesChecksums: true), inputCapacity: longest)
         }
     }
 

@@ -51,18 +51,19 @@ internal import CZstd
 
 /// Reads frames that ``FrameCompressor`` made.
 ///
-/// Their own checksum is for stock tools: whoever reads them here has a SHA-256 of the content to compare.
+/// Who has a SHA-256 of the content to compare does not need their own checksum.
 @safe package final class FrameDecompressor {
     private let context: OpaquePointer
     private let output: ChunkBuffer
 
-    /// For content of at most `largestContent` bytes.
-    package init(largestContent: Int) throws(BackupError) {
+    /// For content of at most `largestContent` bytes; `comparesChecksums` of it too.
+    package init(largestContent: Int, comparesChecksums: Bool = false) throws(BackupError) {
         guard let context = unsafe ZSTD_createDCtx() else {
             throw CodecError.reading("zstd", reason: CodecError.noMemory)
         }
         unsafe self.context = unsafe context
         output = ChunkBuffer(capacity: largestContent)
+        if comparesChecksums { return }
         // Only a library that does not know of this compares all the same.
         _ = unsafe ZSTD_DCtx_setParameter(context, ZSTD_d_experimentalParam3, Self.ignoresChecksum)
     }
