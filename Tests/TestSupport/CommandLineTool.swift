@@ -140,6 +140,9 @@ package struct ProcessSnapshot: Sendable {
         ProcessSnapshot(processIdentifier)?.commandLine == commandLine && kill(processIdentifier, 0) == 0
     }
 
+    /// Whether there is no process of that number, or one that has ended and whose parent was not told yet.
+    package static func hasEnded(_ processIdentifier: Int32) -> Bool { ProcessSnapshot(processIdentifier) == nil }
+
     /// All processes whose command line holds `text`.
     package static func all(naming text: String) -> [ProcessSnapshot] {
         all().filter { $0.commandLine.contains { $0.contains(text) } }

@@ -28,10 +28,10 @@ package struct ChildStreams: Sendable {
 /// Runs `command` with `body` beside it, and waits for both.
 ///
 /// `body` gets the raw ends of the pipes it asked for, and must use them on threads of its own. A child that fails is a
-/// result, not an error. When `body` throws, a child that does not end by itself within a second is ended: SIGTERM,
-/// five seconds, SIGKILL. So it is when the task is cancelled; then this throws `CancellationError`. The child leads a
-/// session of its own without a terminal. What it leaves behind in its process group is ended when `body` has ended too,
-/// or keeps it waiting for more than five seconds.
+/// result, not an error. When `body` throws, a child that does not end by itself within a second, or within ten if it no
+/// longer reads its input, is ended: SIGTERM, five seconds, SIGKILL. So it is when the task is cancelled; then this throws
+/// `CancellationError`. The child leads a session of its own without a terminal. What it leaves behind in its process
+/// group is ended when `body` has ended too, or keeps it waiting for more than five seconds.
 package func run<Value: Sendable>(
     _ command: ChildCommand, input: ChildInput = .none, output: ChildOutput = .discarded,
     body: (ChildStreams) async throws -> Value
@@ -64,13 +64,13 @@ package func run<Value: Sendable>(
             await watch.endLeftoversAfterExit()
             return (Result<Value, any Error>.success(value), false)
         } catch {
-            let endedByItself = await watch.waitForExit(upTo: .seconds(1))
+            // Only a child with a pipe for its input can have broken one; it is at its end, and its words are the cause.
+            let isBrokenPipe = input == .pipe && (error as? BackupError)?.code == .pipeBroken
+            let endedByItself = await watch.waitForExit(upTo: .seconds(isBrokenPipe ? 10 : 1))
             inputEnd?.close()
             outputEnd?.close()
             if !endedByItself { await child.teardown(using: teardownSteps) }
             await watch.endLeftoversAfterExit()
-            // Only a child with a pipe for its input can have broken one.
-            let isBrokenPipe = input == .pipe && (error as? BackupError)?.code == .pipeBroken
             return (.failure(error), isBrokenPipe && endedByItself)
         }
     }
@@ -237,6 +237,8 @@ private final class PipeEnd: Sendable {
 /// The child's number is not given to another process before the body has ended, so its process group is still its own.
 private final class ExitWatch: Sendable {
     private let process: Int32
+    /// The child's own descriptor, which is not closed before the body has ended.
+    private let processDescriptor: Int32
     private let state = Mutex(State())
     /// Has no elements, and ends when the child does.
     private let exit: AsyncStream<Never>
@@ -250,6 +252,7 @@ private final class ExitWatch: Sendable {
     /// when the process was collected and the source is gone.
     init(_ child: ProcessIdentifier) {
         process = child.value
+        processDescriptor = child.processDescriptor
         let (exit, announce) = AsyncStream.makeStream(of: Never.self)
         self.exit = exit
         let descriptor = fcntl(child.processDescriptor, F_DUPFD_CLOEXEC, 3)
@@ -278,13 +281,16 @@ private final class ExitWatch: Sendable {
 
     func bodyEnded() { state.withLock { $0.hasBodyEnded = true } }
 
+    /// Waits for the child's end, unless the task is cancelled; returns whether it has come.
+    ///
+    /// Pauses count, not the clock: while this host stood still, the child could not end either.
     func waitForExit(upTo limit: Duration) async -> Bool {
-        let deadline = ContinuousClock.now + limit
-        while ContinuousClock.now < deadline, !Task.isCancelled {
-            if state.withLock({ $0.hasExited }) { return true }
-            try? await Task.sleep(for: .milliseconds(10))
+        let pause = Duration.milliseconds(10)
+        for _ in 0..<Int(limit / pause) {
+            if isReadable(processDescriptor) || Task.isCancelled { break }
+            try? await Task.sleep(for: pause)
         }
-        return state.withLock { $0.hasExited }
+        return isReadable(processDescriptor)
     }
 }
 

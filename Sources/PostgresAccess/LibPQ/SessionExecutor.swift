@@ -39,6 +39,12 @@ package func runSynchronously(_ job: UnownedJob, on executor: some TaskExecutor)
     unsafe job.runSynchronously(on: executor.asUnownedTaskExecutor())
 }
 
+/// Whether a descriptor has something to read or is at its end: for that of a process, whether it has ended.
+func isReadable(_ descriptor: Int32) -> Bool {
+    var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return unsafe poll(&wait, 1, 0) > 0
+}
+
 /// Blocks its thread until a descriptor has something to read or is at its end: for that of a process, until it ended.
 func waitUntilReadable(_ descriptor: Int32) {
     var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
