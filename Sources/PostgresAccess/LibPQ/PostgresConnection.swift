@@ -65,24 +65,26 @@ enum StatementFailure: Error {
         _ handle: OpaquePointer, timeout: Duration, isCancelled: () -> Bool
     ) throws(ConnectFailure) {
         var address = unsafe attemptedAddress(handle)
-        var deadline = ContinuousClock.now + timeout
+        var wait = AnswerTime(longest: timeout)
         var hasTimedOut = false
         var state = unsafe PQstatus(handle) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING
         while state != PGRES_POLLING_OK {
             if state == PGRES_POLLING_FAILED { throw unsafe failure(of: handle, timedOut: hasTimedOut) }
             if isCancelled() { throw ConnectFailure(message: "cancelled") }
             let events = state == PGRES_POLLING_READING ? POLLIN : POLLOUT
-            var wait = unsafe pollfd(fd: PQsocket(handle), events: Int16(events), revents: 0)
-            if unsafe poll(&wait, 1, 100) > 0 { state = unsafe PQconnectPoll(handle) }
+            var socket = unsafe pollfd(fd: PQsocket(handle), events: Int16(events), revents: 0)
+            let asked = ContinuousClock.now
+            if unsafe poll(&socket, 1, ServerSilence.pause) > 0 { state = unsafe PQconnectPoll(handle) }
+            let isOver = wait.isOver(after: ContinuousClock.now - asked)
             let current = unsafe attemptedAddress(handle)
             if current != address {
                 address = current
-                deadline = ContinuousClock.now + timeout
-            } else if ContinuousClock.now >= deadline, state != PGRES_POLLING_OK {
+                wait = AnswerTime(longest: timeout)
+            } else if isOver, state != PGRES_POLLING_OK {
                 if hasTimedOut { throw unsafe failure(of: handle, timedOut: true) }
                 // The socket now fails, so that libpq goes on to the next address if there is one.
                 hasTimedOut = true
-                deadline = ContinuousClock.now + .seconds(1)
+                wait = AnswerTime(longest: .seconds(1))
                 shutdown(unsafe PQsocket(handle), Int32(SHUT_RDWR))
             }
         }
@@ -227,5 +229,21 @@ struct ServerSilence {
     mutating func isTooLong(hasCome: Bool) -> Bool {
         pauses = hasCome ? 0 : pauses + 1
         return longest.map { .milliseconds(Int64(Self.pause)) * pauses >= $0 } ?? false
+    }
+}
+
+/// Adds up the time that an address was given to answer while a session is opened.
+///
+/// Of one look no more counts than twice the pause that it may take: the rest is time in which this host stood still.
+struct AnswerTime {
+    private let longest: Duration
+    private var given = Duration.zero
+
+    init(longest: Duration) { self.longest = longest }
+
+    /// Counts a look that took as long as that.
+    mutating func isOver(after look: Duration) -> Bool {
+        given += min(look, .milliseconds(Int64(ServerSilence.pause)) * 2)
+        return given >= longest
     }
 }
