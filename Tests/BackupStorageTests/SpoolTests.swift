@@ -74,7 +74,8 @@ import Testing
         let locks = try spool.locks("locks")
         let holder = try await CommandLineTool(executable: "/usr/bin/python3").start(
             ["-c", script, "\(spool.path)/locks"])
-        #expect(try await eventually { try !spool.locks("locks").take(7) })
+        // Looked at and not tried, which would keep the other one from taking it.
+        #expect(try await eventually { try spool.locks("locks").isTaken(7) == true })
         let waiting = Task.detached { try locks.take(7, waitingUpTo: .seconds(60)) }
         holder.send(9)
         #expect(try await waiting.value)
@@ -86,9 +87,11 @@ import Testing
             { readlink /proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2; ps -o sid= -p $$; echo $$; echo "$A"; \
             for f in /proc/$$/fd/*; do echo "fd ${f##*/}"; done; } >"$1.new" 2>&1; mv "$1.new" "$1"
             """
-        // Something that would be inherited.
-        let inherited = unsafe open(directory.path(of: "open"), O_RDWR | O_CREAT, 0o600)
-        try #require(inherited >= 0)
+        // Something that would be inherited, under a number that a shell does not take for itself.
+        let opened = unsafe open(directory.path(of: "open"), O_RDWR | O_CREAT, 0o600)
+        let inherited = fcntl(opened, F_DUPFD, 500)
+        close(opened)
+        try #require(inherited >= 500)
         defer { close(inherited) }
         try startDetached("/bin/sh", ["-c", script, "sh", file], environment: ["A": "b", "PATH": "/usr/bin:/bin"])
         #expect(await eventually { (try? directory.read("facts")) != nil })

@@ -10,10 +10,11 @@ func run(_ command: String, sourceLocation: SourceLocation = #_sourceLocation) {
     #expect(status == 0, "\(command)", sourceLocation: sourceLocation)
 }
 
-/// Both ends of a new pipe.
+/// Both ends of a new pipe, which the stock tools of other tests do not inherit.
 func makePipe() throws -> (reading: CInt, writing: CInt) {
     var ends: [CInt] = [-1, -1]
     try #require(unsafe pipe(&ends) == 0)
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     return (ends[0], ends[1])
 }
 
