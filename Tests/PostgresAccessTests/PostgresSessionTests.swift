@@ -91,7 +91,7 @@ import Testing
             #expect(error?.reason == "no answer within 300 ms")
             let both = try ConnectionSettings(
                 parsing: "host=\(frozen.server.directory),\(cluster.server.directory) user=postgres dbname=postgres")
-            let session = try await PostgresSession.connect(both, applicationName: "tests", timeout: .seconds(20))
+            let session = try await PostgresSession.connect(both, applicationName: "tests", timeout: .seconds(60))
             #expect(try await session.query("SHOW unix_socket_directories").firstValue == cluster.server.directory)
             await session.close()
         }

@@ -114,7 +114,7 @@ import Testing
         try await forge(words)
         #expect(try await ScratchServer.stopLeftover(directory: directory))
         #expect(try await exists(directory) == false)
-        #expect(try await eventually { kill(cluster.server.processIdentifier, 0) != 0 })
+        #expect(await eventually { kill(cluster.server.processIdentifier, 0) != 0 })
     }
 
     private func exists(_ path: String) async throws -> Bool {

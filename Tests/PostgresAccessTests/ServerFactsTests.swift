@@ -81,7 +81,7 @@ import Testing
             defer { pooler.cancel() }
             let settings = try ConnectionSettings(
                 parsing: "host=\(directory) port=6432 user=postgres dbname=postgres")
-            #expect(try await eventually { (try? await cluster.session(settings).close()) != nil })
+            #expect(await eventually { (try? await cluster.session(settings).close()) != nil })
             let pooled = try await cluster.session(settings)
             let error = await #expect(throws: BackupError.self) { try await pooled.serverFacts() }
             #expect(error?.code == .pooledConnection)

@@ -1,3 +1,4 @@
+internal import BackupModel
 internal import FoundationEssentials
 package import PostgresAccess
 
@@ -30,6 +31,7 @@ package struct PostgresCluster: Sendable {
         options.initialization = initialization
         options.configuration = ["full_page_writes": "off", "max_connections": mostConnections]
         options.configuration.merge(configuration) { _, given in given }
+        options.startTimeout = .seconds(300)
         let directory = Leftovers.newClusterPath()
         Leftovers.removeAtExit(directory)
         let server = try await ScratchServer.start(
@@ -77,8 +79,23 @@ package struct PostgresCluster: Sendable {
         try await execute("CREATE DATABASE \(quoteIdentifier(name)) TEMPLATE template0")
         let result: Result<Value, any Error>
         do { result = .success(try await body(settings.with(database: name))) } catch { result = .failure(error) }
-        try await Task { try await execute("DROP DATABASE IF EXISTS \(quoteIdentifier(name)) WITH (FORCE)") }.value
+        try await Task { try await dropDatabase(name) }.value
         return try result.get()
+    }
+
+    /// Drops a database, if it is there, and ends the sessions in it: the server itself gives them five seconds to go.
+    package func dropDatabase(_ name: String) async throws {
+        var refusal: BackupError?
+        let isGone = try await eventually {
+            do {
+                try await execute("DROP DATABASE IF EXISTS \(quoteIdentifier(name)) WITH (FORCE)")
+                return true
+            } catch let error as BackupError where error.sqlstate == "55006" {
+                refusal = error
+                return false
+            }
+        }
+        if !isGone, let refusal { throw refusal }
     }
 
     /// Runs statements as the superuser, in the database `postgres` unless `settings` name another.

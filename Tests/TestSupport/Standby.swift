@@ -53,7 +53,7 @@ extension PostgresCluster {
         try result.get()
     }
 
-    /// Runs a server on another data directory until it ends by itself, a minute at most; returns how, and its log.
+    /// Runs a server on another data directory until it ends by itself, ten minutes at most; returns how, and its log.
     package func ending(
         on directory: String, _ settings: [String: String]
     ) async throws -> CommandLineTool.Output {
@@ -62,7 +62,7 @@ extension PostgresCluster {
             environment: ["LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": "\(tools.directory)/../lib"])
         server.userName = "postgres"
         return try await server.run(
-            ["60", tools.path(of: "postgres"), "-D", directory, "-p", "5433", "-c", "listen_addresses="]
+            ["600", tools.path(of: "postgres"), "-D", directory, "-p", "5433", "-c", "listen_addresses="]
                 + ["-c", "unix_socket_directories=\(self.server.directory)"]
                 + settings.flatMap { ["-c", "\($0.key)=\($0.value)"] })
     }

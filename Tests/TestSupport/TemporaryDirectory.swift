@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import Glibc
 
 /// A directory of its own for one test, removed with everything in it when the last reference goes.
 ///
@@ -32,8 +33,25 @@ package final class TemporaryDirectory: Sendable {
         try Data(bytes).write(to: url)
     }
 
+    /// Makes or replaces the program `name`, a script, and the folders it is in.
+    ///
+    /// Another process writes it: what somebody has open for writing cannot be run, and children of this one that are
+    /// just being started have for a moment open what it has.
+    package func writeProgram(_ script: String, to name: String) throws {
+        let (program, text) = (path(of: name), path(of: "\(name).text"))
+        try write(Array(script.utf8), to: "\(name).text")
+        guard unsafe system("cp '\(text)' '\(program)' && chmod 0755 '\(program)' && rm '\(text)'") == 0 else {
+            throw ProgramNotWritten(path: program)
+        }
+    }
+
     /// The paths of all files and folders in the directory, relative to it and sorted.
     package func contents() throws -> [String] {
         try FileManager.default.subpathsOfDirectory(atPath: path).sorted()
     }
+}
+
+/// A script could not be put where it was to be run.
+package struct ProgramNotWritten: Error {
+    package let path: String
 }
