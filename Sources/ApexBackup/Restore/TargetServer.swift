@@ -191,10 +191,12 @@ extension TargetServer {
     ///
     /// Senders and workers of replication and of extensions are sessions too.
     /// A server process outlives its connection by a moment: those of others are given two seconds, and those of this
-    /// restore, which are on their way out, five.
+    /// restore, which are on their way out, five. Time in which this host stood still, and perhaps the server with it, does
+    /// not count.
     func sessions(in database: String) async throws -> [String] {
-        let start = clocks.monotonic()
+        var given = Duration.zero
         while true {
+            let start = clocks.monotonic()
             let present = try await session.query(
                 """
                 SELECT coalesce(nullif(application_name, ''), backend_type, 'unnamed'), usename,
@@ -206,8 +208,9 @@ extension TargetServer {
             ).rows
             let others = present.filter { $0[3] == "f" }.map { "\($0[0] ?? "") (\($0[1] ?? ""), \($0[2] ?? ""))" }
             let limit: Duration = others.isEmpty ? .seconds(5) : .seconds(2)
-            guard !present.isEmpty, clocks.monotonic() - start < limit else { return others }
+            guard !present.isEmpty, given < limit else { return others }
             _ = try await session.query("SELECT pg_sleep(0.05)")
+            given += min(clocks.monotonic() - start, .milliseconds(200))
         }
     }
 

@@ -1,12 +1,13 @@
 import BackupModel
 import PostgresAccess
+import Synchronization
 import TestSupport
 import Testing
 
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A change of names` {
+    @Suite(.timeLimit(.minutes(30))) struct `A change of names` {
         @Test func `is not taken for done when the restored database is gone`() async throws {
             try await withOneRowAndPlace { server, _, place in
                 let name = try #require(place.database)
@@ -30,7 +31,9 @@ extension `Logical restore` {
                 try await server.execute("CREATE DATABASE \(name)_own OWNER \(role) TEMPLATE template0")
                 _ = try await scratch.backup("\(name)_own")
                 let login = try ConnectionSettings(parsing: server.url(name, user: role))
-                let (restore, prepared) = try await scratch.planRestore(to: login) {
+                let isForbidden = Atomic(false)
+                let repository = try scratch.withoutTimePassing(until: { isForbidden.load(ordering: .relaxed) })
+                let (restore, prepared) = try await scratch.planRestore(to: login, in: repository) {
                     ($0.database, $0.overwrites) = ("\(name)_own", true)
                 }
                 let other = try await server.session(place)
@@ -40,6 +43,7 @@ extension `Logical restore` {
                 #expect(try await eventually { try await watching.query(isOpen, [name]).firstValue == "f" })
                 // From here on it may not change the database any more.
                 try await watching.execute("ALTER ROLE \(role) NOSUPERUSER")
+                isForbidden.store(true, ordering: .relaxed)
                 let error = try await requireFailure { try await running.value }
                 await prepared.close()
                 await other.close()
@@ -56,6 +60,27 @@ extension `Logical restore` {
             }
         }
 
+        @Test func `gives sessions that end the time in which the host ran, not that in which it stood still`()
+            async throws
+        {
+            try await withOneRowAndPlace { server, _, place in
+                let other = try await server.session(place)
+                // Stands still for an hour at each of the first looks; then no time passes.
+                let looks = Atomic(0)
+                var clocks = Clocks.system
+                clocks.monotonic = {
+                    .seconds(3600 * min(looks.wrappingAdd(1, ordering: .relaxed).newValue, 8))
+                }
+                let target = try await TargetServer.open(server.settings, replacing: [], clocks: clocks)
+                let name = try #require(place.database)
+                let waiting = Task { try await target.sessions(in: name) }
+                #expect(await eventually { looks.load(ordering: .relaxed) > 8 })
+                await other.close()
+                #expect(try await waiting.value == [])
+                await target.close()
+            }
+        }
+
         @Test func `that has to wait for somebody's lock is given up, with the database open`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { old in
@@ -64,7 +89,7 @@ extension `Logical restore` {
                     let target = try await TargetServer.open(
                         old, replacing: [name], clocks: .system)
                     #expect(try await target.session.query("SHOW lock_timeout").firstValue == "30s")
-                    try await target.session.execute("SET lock_timeout = '1ms'")
+                    try await target.session.execute("SET lock_timeout = '3s'")
                     let other = try await server.session(server.settings)
                     try await other.execute("BEGIN")
                     try await other.execute("COMMENT ON DATABASE \(name) IS 'busy'")
@@ -86,7 +111,8 @@ extension `Logical restore` {
                 let name = try #require(place.database) + String(repeating: "ä", count: 16)
                 let kept = WorkingName.fit(name, suffix: "\(WorkingName.keptMark)20260101t000000z")
                 #expect(!kept.hasPrefix(name))
-                try await server.execute("CREATE DATABASE \(quoteIdentifier(kept)) ALLOW_CONNECTIONS false")
+                try await server.execute(
+                    "CREATE DATABASE \(quoteIdentifier(kept)) TEMPLATE template0 ALLOW_CONNECTIONS false")
                 let (_, prepared) = try await scratch.planRestore(to: place.with(database: name))
                 await prepared.close()
                 try await server.execute("DROP DATABASE \(quoteIdentifier(kept))")
