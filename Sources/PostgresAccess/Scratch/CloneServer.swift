@@ -82,8 +82,10 @@ package final class CloneServer: Sendable {
     package func connect() async throws -> PostgresSession? {
         for database in ["postgres", "template1"] {
             do {
+                // One that takes no connections says so at once; one that is slow to take them may be writing all that it
+                // has recovered.
                 return try await PostgresSession.connect(
-                    settings.with(database: database), applicationName: "apex-backup", timeout: .seconds(5))
+                    settings.with(database: database), applicationName: "apex-backup", timeout: .seconds(60))
             } catch let error as BackupError where error.sqlstate == "3D000" {
                 continue
             } catch let error as BackupError where error.code == .serverUnreachable || error.code == .serverRefused {

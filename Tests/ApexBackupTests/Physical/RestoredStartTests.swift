@@ -1,6 +1,7 @@
 import BackupModel
 import BackupStorage
 import FoundationEssentials
+import Glibc
 import PostgresAccess
 import TestSupport
 import Testing
@@ -152,7 +153,12 @@ import Testing
                             maxLocksPerTransaction: 1))
                 ).entries.map(\.setting.name)
                 #expect(outcome.isolation.map { String($0.prefix { $0 != " " }) } == names)
-                let session = try #require(try await server.connect())
+                // It is slow to take a session, and is waited for.
+                kill(server.processIdentifier, SIGSTOP)
+                let connecting = Task { try await server.connect() }
+                try? await Task.sleep(for: .seconds(8))
+                kill(server.processIdentifier, SIGCONT)
+                let session = try #require(try await connecting.value)
                 #expect(try await session.query("SELECT count(*) FROM t").firstValue == "3")
                 // Where nothing is archived a checkpoint and a new segment wake no archiver.
                 try await session.execute("CHECKPOINT; SELECT pg_switch_wal(); CHECKPOINT")
