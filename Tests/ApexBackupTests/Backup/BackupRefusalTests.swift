@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(10))) struct `A backup is refused` {
+    @Suite(.timeLimit(.minutes(30))) struct `A backup is refused` {
         /// Runs `body` with a role that may log in and nothing else.
         private func withRole(
             _ server: PostgresCluster, _ body: (String, ConnectionSettings) async throws -> Void

@@ -6,7 +6,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(10))) struct `A source` {
+    @Suite(.timeLimit(.minutes(30))) struct `A source` {
         @Test func `that is a standby gives what it has replayed, and says what it cannot give`() async throws {
             try await PostgresCluster.with { primary in
                 try await primary.execute(
@@ -50,7 +50,7 @@ extension `Logical backup` {
                 replacing: [
                     "pg_dump": """
                     echo + >> "$stage/log"; n=0
-                    while [ "$(grep -c + "$stage/log")" -lt \(together) ] && [ $n -lt 400 ]; do sleep 0.05; n=$((n+1)); done
+                    while [ "$(grep -c + "$stage/log")" -lt \(together) ] && [ $n -lt 6000 ]; do sleep 0.05; n=$((n+1)); done
                     "$real" "$@"; status=$?; echo - >> "$stage/log"; exit $status
                     """
                 ])

@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct `Logical backup` {}
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(10))) struct `What is captured` {
+    @Suite(.timeLimit(.minutes(30))) struct `What is captured` {
         @Test func `is a dump of each chosen database, row counts, globals and a guide`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { first in
@@ -203,7 +203,7 @@ extension `Logical backup` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(10))) struct `The choice of databases` {
+    @Suite(.timeLimit(.minutes(30))) struct `The choice of databases` {
         private let all = ["app", "app_test", "audit", "postgres"].enumerated().map {
             DatabaseEntry(oid: UInt32($0.offset), name: $0.element, sizeBytes: nil)
         }
@@ -245,7 +245,7 @@ extension `Logical backup` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(10))) struct `The format` {
+    @Suite(.timeLimit(.minutes(30))) struct `The format` {
         struct Choice: Sendable, CustomTestStringConvertible {
             var format: DumpFormat
             var compression: Compression

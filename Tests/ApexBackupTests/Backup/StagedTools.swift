@@ -26,8 +26,7 @@ struct StagedTools {
                 \(script)
 
                 """
-            try files.write(Array(text.utf8), to: "bin/\(tool)")
-            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: "\(directory)/\(tool)")
+            try files.writeProgram(text, to: "bin/\(tool)")
         }
     }
 

@@ -8,7 +8,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical backup` {
-    @Suite(.timeLimit(.minutes(10))) struct `Verification` {
+    @Suite(.timeLimit(.minutes(30))) struct `Verification` {
         /// Ways in which a stored file can be wrong.
         enum Damage: String, CaseIterable, Sendable {
             case bitFlipped, truncated, emptied, missing, lengthened
@@ -261,9 +261,7 @@ extension `Logical backup` {
                     [ "$*" != --version ] || exec echo "pg_restore (PostgreSQL) 99.1"
                     exec \(server.tools.path(of: "pg_restore")) "$@"
                     """
-                try tools.write(Array(script.utf8), to: "pg_restore")
-                try FileManager.default.setAttributes(
-                    [.posixPermissions: 0o755], ofItemAtPath: tools.path(of: "pg_restore"))
+                try tools.writeProgram(script, to: "pg_restore")
                 let verification = BackupVerification(repository: scratch.repository, level: .deep, bin: tools.path)
                 let reports = try await onOwnThreads { try await verification.run(nil).backups }
                 #expect(reports.map(\.succeeded) == [true, true])
