@@ -83,7 +83,7 @@ import Testing
                 // Its last segment may never come into an archive.
                 let refused = try await requireFailure { try await take(scratch, as: standby, wal: .archive) }
                 #expect(refused.code == .serverUnsupported && refused.message.contains("is a standby"), "\(refused)")
-                let running = Task { try await take(scratch, as: standby, maxRate: 1 << 20) }
+                let running = Task { try await take(scratch, as: standby, maxRate: 32 << 10) }
                 #expect(await isSending(cluster, at: standby))
                 try await cluster.execute("SELECT pg_promote()", in: standby)
                 let error = try await requireFailure { try await running.value }

@@ -299,7 +299,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(3)))
+    @Test(.timeLimit(.minutes(30)))
     func `into a full file system ends at once, with one error and no control file`() async throws {
         try await Place.with { place in
             try await withSmallDisk(megabytes: 96) { disk in
