@@ -5,7 +5,7 @@ import Testing
 
 @testable import ApexBackup
 
-@Suite(.timeLimit(.minutes(10))) struct `A drill's server` {
+@Suite(.timeLimit(.minutes(30))) struct `A drill's server` {
     private func overlay(_ major: Int, in directory: String) -> CloneOverlay {
         CloneOverlay(
             of: .init(

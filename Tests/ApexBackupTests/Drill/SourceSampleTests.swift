@@ -5,7 +5,7 @@ import Testing
 
 @testable import ApexBackup
 
-@Suite(.timeLimit(.minutes(5))) struct `A source that takes connections and hangs` {
+@Suite(.timeLimit(.minutes(30))) struct `A source that takes connections and hangs` {
     @Test func `is not waited for by a drill that asks it`() async throws {
         let source = try SilentServer()
         let scratch = try await ScratchRepository(for: try await PostgresCluster.shared())

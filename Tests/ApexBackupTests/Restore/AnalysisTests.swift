@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A table that cannot be analysed` {
+    @Suite(.timeLimit(.minutes(30))) struct `A table that cannot be analysed` {
         /// Tables of which `t` and `part_a` have statistics by a function that runs `body`.
         private static func tables(_ body: String) -> String {
             """

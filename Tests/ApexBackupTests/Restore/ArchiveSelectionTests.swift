@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `The choice of tables and schemas` {
+    @Suite(.timeLimit(.minutes(30))) struct `The choice of tables and schemas` {
         private let schema = """
             CREATE SCHEMA shop; CREATE SCHEMA audit;
             CREATE TYPE shop.mood AS ENUM ('good', 'bad');
@@ -99,6 +99,7 @@ extension `Logical restore` {
                 let entry = try #require(try scratch.entries().first)
                 #expect(entry.state == .committed)
                 #expect(entry.facts.contains { $0.kind == .restored && $0.partial == true })
+                #expect(try await server.waitUntilUnused(place))
                 let (_, prepared) = try await scratch.planRestore(to: place) { $0.overwrites = true }
                 await prepared.close()
                 #expect(prepared.plan.estimatedSeconds == nil && !prepared.plan.isPartial)

@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `An attempt` {
+    @Suite(.timeLimit(.minutes(30))) struct `An attempt` {
         /// Restores as the command does: plan, confirmation and all else in one recorded run.
         @discardableResult
         private func attempt(
@@ -56,6 +56,7 @@ extension `Logical restore` {
                 }
                 #expect(unconfirmed == refusal)
                 try expect(.refused, .usage)
+                #expect(try await server.waitUntilUnused(place))
                 let stopped = try await requireFailure {
                     try await attempt(scratch, to: place, overwrites, accepting: { _ in throw CancellationError() })
                 }
@@ -254,16 +255,17 @@ extension `Logical restore` {
         }
 
         @Test func `whose commit of the roles has no answer does not say that there are none`() async throws {
-            try await PostgresCluster.with { server in
+            // A commit waits for a standby that never comes, but for those of sessions that say otherwise: all, at first.
+            let settings = ["synchronous_standby_names": "nobody", "synchronous_commit": "local"]
+            try await PostgresCluster.with(configuration: settings) { server in
                 try await server.execute("CREATE ROLE owner")
                 try await server.execute("CREATE DATABASE app OWNER owner")
                 let scratch = try await ScratchRepository(for: server)
                 _ = try await scratch.backup("app") { $0.globals = true }
                 try await server.execute("DROP DATABASE app")
                 try await server.execute("DROP ROLE owner")
-                // The commit is done, and waits for a standby before it is acknowledged.
-                try await server.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-                try await server.execute("SELECT pg_reload_conf()")
+                // From the next session on the commit is done, and waits for a standby before it is acknowledged.
+                try await server.execute("ALTER ROLE postgres SET synchronous_commit = on")
                 let all = server.settings.withoutDatabase
                 let running = Task { try await attempt(scratch, to: all) }
                 let ended = try await eventually {

@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A database's properties` {
+    @Suite(.timeLimit(.minutes(30))) struct `A database's properties` {
         @Test func `come back under another name`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in

@@ -8,7 +8,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A dump file that no repository knows` {
+    @Suite(.timeLimit(.minutes(30))) struct `A dump file that no repository knows` {
         private let directory: TemporaryDirectory
 
         init() throws { directory = try TemporaryDirectory() }

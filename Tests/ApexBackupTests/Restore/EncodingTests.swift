@@ -6,7 +6,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A database in another encoding` {
+    @Suite(.timeLimit(.minutes(30))) struct `A database in another encoding` {
         @Test(arguments: [DumpFormat.custom, .plain])
         func `comes back with its names and texts, every row compared`(_ format: DumpFormat) async throws {
             let server = try await PostgresCluster.shared()

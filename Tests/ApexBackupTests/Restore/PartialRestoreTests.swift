@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A part of a database` {
+    @Suite(.timeLimit(.minutes(30))) struct `A part of a database` {
         /// A backup of two schemas with tables of the same names.
         private func withBackup(
             _ body: (PostgresCluster, ScratchRepository, ConnectionSettings) async throws -> Void

@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `Over an existing database` {
+    @Suite(.timeLimit(.minutes(30))) struct `Over an existing database` {
         @Test func `that is not empty a restore is refused`() async throws {
             try await withOneRowAndPlace { server, scratch, place in
                 let error = try await requireFailure { try await scratch.restore(to: place) }

@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized) struct `Logical restore` {}
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `The choice of what goes where` {
+    @Suite(.timeLimit(.minutes(30))) struct `The choice of what goes where` {
         private let properties = DatabaseProperties(
             owner: "postgres", encoding: "UTF8", collate: "C", ctype: "C", localeProvider: "c", locale: nil,
             icuRules: nil, collationVersion: nil, tablespace: "pg_default", connectionLimit: -1, comment: nil,
@@ -66,7 +66,7 @@ extension `Logical restore` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(10))) struct `A plan` {
+    @Suite(.timeLimit(.minutes(30))) struct `A plan` {
         @Test func `says what will be done, from what, and changes nothing`() async throws {
             let server = try await PostgresCluster.shared()
             try await server.withDatabase { database in
@@ -96,10 +96,12 @@ extension `Logical restore` {
                     #expect(streamed.plan.databases.first?.feed == .streamed && streamed.plan.spoolBytes == 0)
                     #expect(streamed.plan.warnings.contains { $0.contains("restored by one job") })
                     try await scratch.restore(to: place) { $0.jobs = 1 }
+                    #expect(try await server.waitUntilUnused(place))
                     try await scratch.restore(to: place) {
                         $0.jobs = 2
                         $0.overwrites = true
                     }
+                    #expect(try await server.waitUntilUnused(place))
                     let (_, estimated) = try await scratch.planRestore(to: place) { $0.overwrites = true }
                     await estimated.close()
                     #expect(estimated.plan.estimatedSeconds ?? 0 > 0)
@@ -189,7 +191,7 @@ extension `Logical restore` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(10))) struct `A restore that fails` {
+    @Suite(.timeLimit(.minutes(30))) struct `A restore that fails` {
         struct Fault: Sendable, CustomTestStringConvertible {
             var what: String
             var tool: String
@@ -255,7 +257,7 @@ extension `Logical restore` {
                     var databases = try await server.databases()
                     #expect(!databases.contains { $0.hasPrefix(name) })
 
-                    try await server.execute("CREATE DATABASE \(name)")
+                    try await server.execute("CREATE DATABASE \(name) TEMPLATE template0")
                     try await server.execute("CREATE TABLE precious AS SELECT 1 AS n", in: place)
                     #expect(try await server.waitUntilUnused(place))
                     let over = try await requireFailure {
@@ -283,7 +285,7 @@ extension `Logical restore` {
             _ = try await scratch.backup("postgres")
             try await server.withUnusedName { place in
                 let (restore, prepared) = try await scratch.planRestore(to: place)
-                try await server.execute("CREATE DATABASE \(try #require(place.database))")
+                try await server.execute("CREATE DATABASE \(try #require(place.database)) TEMPLATE template0")
                 try await server.execute("CREATE TABLE precious AS SELECT 1 AS n", in: place)
                 let error = try await requireFailure { try await onOwnThreads { try await restore.run(prepared) } }
                 await prepared.close()

@@ -7,7 +7,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `Into another server` {
+    @Suite(.timeLimit(.minutes(30))) struct `Into another server` {
         /// Two servers that share nothing.
         private func withServers(_ body: (PostgresCluster, PostgresCluster) async throws -> Void) async throws {
             try await PostgresCluster.with { origin in
@@ -42,6 +42,7 @@ extension `Logical restore` {
                     #expect(found == "\(number)", "\(name)")
                 }
 
+                #expect(try await target.waitUntilUnused(target.settings.with(database: "a=b")))
                 // One of them into a name that looks like another's, with the swap.
                 try await scratch.restore(to: target.settings.with(database: "a=b")) {
                     $0.database = "quo\"te's"
@@ -87,7 +88,7 @@ extension `Logical restore` {
                         let original = try await SampleDatabase.contents(origin, origin.settings.with(database: name))
                         let restored = try await SampleDatabase.contents(target, target.settings.with(database: name))
                         #expect(restored == original, "\(format)")
-                        try await target.execute("DROP DATABASE \(quoteIdentifier(name))")
+                        try await target.dropDatabase(name)
                     }
                     #expect(try await target.firstValue("SELECT n FROM noted") == "1")
                     try await target.execute("DROP TABLE noted")
@@ -105,7 +106,7 @@ extension `Logical restore` {
                 try await server.execute("CREATE TABLE t AS SELECT generate_series(1, 9999) AS n", in: place)
                 let scratch = try await ScratchRepository(for: server)
                 let manifest = try await scratch.backup(name) { $0.format = .plain }
-                try await server.execute("DROP DATABASE \(name)")
+                try await server.dropDatabase(name)
                 let guide = String(decoding: try scratch.content("RESTORE.md", of: manifest), as: UTF8.self)
                 let block = try #require(shellBlocks(of: guide).last)
                 var environment = server.settings.environment
@@ -257,7 +258,7 @@ extension `Logical restore` {
                     for (name, sql) in [("app", "SELECT n FROM t"), ("other", "SELECT n - 1 FROM u")] {
                         #expect(try await target.firstValue(sql, in: target.settings.with(database: name)) == "1")
                     }
-                    for name in ["app", "other", "third"] { try await target.execute("DROP DATABASE \(name)") }
+                    for name in ["app", "other", "third"] { try await target.dropDatabase(name) }
                 }
                 try await expectOwnTablespace(scratch, target)
                 try await expectScriptRefused(scratch, origin, target)

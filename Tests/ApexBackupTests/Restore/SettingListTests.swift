@@ -6,7 +6,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A setting that is a list of names` {
+    @Suite(.timeLimit(.minutes(30))) struct `A setting that is a list of names` {
         private static let attack = "x;ALTER/**/ROLE/**/eve/**/SUPERUSER"
 
         /// What gives a database this setting; `nil` if nothing does.

@@ -10,7 +10,7 @@ import Testing
 @testable import ApexBackup
 
 extension `Logical restore` {
-    @Suite(.timeLimit(.minutes(10))) struct `A swap that is disturbed` {
+    @Suite(.timeLimit(.minutes(30))) struct `A swap that is disturbed` {
         /// Runs a swap that waits for a session of somebody else, and `disturb` while the old database is closed.
         private func disturbedSwap(
             on server: PostgresCluster? = nil,
@@ -60,11 +60,11 @@ extension `Logical restore` {
         }
     }
 
-    @Suite(.timeLimit(.minutes(10))) struct `A restore that is stopped` {
+    @Suite(.timeLimit(.minutes(30))) struct `A restore that is stopped` {
         @Test func `drops what it has made and says so`() async throws {
             try await withOneRow { server, scratch, place in
                 let tools = try StagedTools(
-                    for: server, replacing: ["pg_restore": "touch \"$stage/begun\"; sleep 60"])
+                    for: server, replacing: ["pg_restore": "touch \"$stage/begun\"; sleep 600"])
                 let (restore, prepared) = try await scratch.planRestore(to: place) {
                     $0.bin = tools.directory
                     $0.jobs = 2

@@ -34,7 +34,7 @@ extension `Reading WAL beside pg_waldump` {
     ]
 }
 
-@Suite(.timeLimit(.minutes(10))) struct `Reading WAL beside pg_waldump` {
+@Suite(.timeLimit(.minutes(30))) struct `Reading WAL beside pg_waldump` {
     private static let configuration = [
         "full_page_writes": "on", "max_prepared_transactions": "10", "autovacuum": "off", "wal_keep_size": "1GB",
         "checkpoint_timeout": "1h",
