@@ -21,7 +21,7 @@ import Testing
 
     @Test func `stop with an exit status that says they stopped in order`() async throws {
         try await PostgresCluster.with { cluster in
-            let outcome = try await cluster.server.stop()
+            let outcome = try await cluster.server.stop(limit: .seconds(600))
             #expect(outcome.status == .exited(0))
             #expect(kill(cluster.server.processIdentifier, 0) != 0)
             let error = await #expect(throws: BackupError.self) { try await cluster.session() }

@@ -157,7 +157,10 @@ import Testing
                     }
                     #expect(isPromoted)
                 }
-                try await runScript("rm -r \"$1\"", directory)
+                // What is left of the server may write for a moment yet.
+                let removed = try await runScript(
+                    "for n in $(seq 600); do rm -r \"$1\" && exit; sleep 0.1; done; exit 1", directory)
+                try #require(removed.status == .exited(0), "\(removed.errors)")
             }
         }
     }

@@ -245,7 +245,7 @@ import Testing
             let mounted = try await requireFailure { try place.prepared(rewrites: true) }
             #expect(mounted.code == .targetUnsuitable && mounted.unchanged == running.unchanged, "\(mounted)")
             #expect(HostFacts.exists("\(place.restored)/base/mounted/file"))
-            try await runScript("umount \"$1\" && rmdir \"$1\"", "\(place.restored)/base/mounted")
+            try await runScript("umount --lazy \"$1\" && rmdir \"$1\"", "\(place.restored)/base/mounted")
 
             // A place that cannot be made is found before anything goes.
             let placeless = try await requireFailure {

@@ -97,7 +97,7 @@ import Testing
                 ClusterIncarnation(
                     systemIdentifier: facts.systemIdentifier, major: facts.major, firstSeen: CraftedArchive.time(0)))
             // Its WAL goes on in the last segment but one of a log folder.
-            try await cluster.server.stop()
+            try await cluster.server.stop(limit: .seconds(600))
             var program = CommandLineTool(
                 executable: "\(cluster.programs)/pg_resetwal",
                 environment: ["LD_LIBRARY_PATH": "\(cluster.programs)/../lib"])
