@@ -118,6 +118,12 @@ package final class RunningCommand: Sendable {
         if !isGone.isRaised { kill(processIdentifier, signal) }
     }
 
+    /// Suspends it; returns whether it stands still: each of its threads ends the system call first that it is in.
+    package func suspend() async -> Bool {
+        send(SIGSTOP)
+        return await eventually { ProcessSnapshot.isSuspended(processIdentifier) }
+    }
+
     /// Waits for its end.
     package func output() async throws -> CommandLineTool.Output {
         // Whoever waits for the command keeps it alive: its deinit ends the process.
@@ -159,6 +165,15 @@ package struct ProcessSnapshot: Sendable {
             found.append(next)
         }
         return found
+    }
+
+    fileprivate static func isSuspended(_ process: Int32) -> Bool {
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/task")) ?? []
+        return !threads.isEmpty
+            && threads.allSatisfy { thread in
+                let status = read("/proc/\(process)/task/\(thread)/stat") ?? ""
+                return status.lastIndex(of: ")").map { status[$0...].hasPrefix(") T ") } == true
+            }
     }
 
     private static func all() -> [ProcessSnapshot] {

@@ -48,7 +48,12 @@ extension PostgresCluster {
             }
             result = .success(try await body(place))
         } catch { result = .failure(error) }
-        running.cancel()
+        // However long its last checkpoint takes: what is left of one that is killed still writes a moment later.
+        let stop = ChildCommand(
+            tools.path(of: "pg_ctl"), arguments: ["stop", "-D", directory, "-m", "fast", "-t", "300"],
+            environment: command.environment, workingDirectory: "/", userName: "postgres")
+        let isStopped = try? await Task { try await capture(stop).outcome.isSuccess }.value
+        if isStopped != true { running.cancel() }
         _ = await running.result
         try result.get()
     }
