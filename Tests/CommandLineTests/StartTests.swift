@@ -26,7 +26,7 @@ import Testing
         let directory = "\(place.cluster.directory)/restored"
         var control = CommandLineTool(executable: "\(place.cluster.programs)/pg_ctl")
         control.userName = "postgres"
-        let stopped = try await control.run("-D", directory, "-m", "fast", "-w", "stop")
+        let stopped = try await control.run("-D", directory, "-m", "fast", "-w", "-t", "300", "stop")
         #expect(stopped.status == 0, "\(stopped.standardError)")
         let process = Int32(try #require(started["server"]?["pid"]?.number))
         #expect(await eventually { kill(process, 0) != 0 })

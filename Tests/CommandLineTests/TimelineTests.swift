@@ -26,7 +26,7 @@ import Testing
                 }
                 try #require(hasReplayed)
                 let segment = try await value("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")
-                try await cluster.execute("SELECT pg_promote()", in: standby)
+                try await cluster.execute("SELECT pg_promote(true, 300)", in: standby)
                 try await cluster.execute("INSERT INTO t VALUES (30)", in: standby)
                 let afterOnTwo = try await value("SELECT pg_current_wal_insert_lsn()", standby)
                 try await cluster.execute("INSERT INTO t VALUES (31)", in: standby)

@@ -183,12 +183,12 @@ import Testing
             try await place.succeed("restore", "--to", restored)
             #expect(!FileManager.default.fileExists(atPath: "\(restored)/apex-backup-wal"))
             try await place.cluster.withServer(on: restored) { server in
-                let rows = try await place.cluster.answer("SELECT count(*) FROM t", at: server)
-                #expect(rows == "30")
                 let isPromoted = try await eventually {
                     try await place.cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
                 }
                 #expect(isPromoted)
+                let rows = try await place.cluster.answer("SELECT count(*) FROM t", at: server)
+                #expect(rows == "30")
             }
         }
     }
