@@ -35,7 +35,7 @@ import Testing
                     try? FileManager.default.removeItem(atPath: "\(directory)/base/\(database)")
                 }
                 let running = try await place.tool.start(command + ["--confirm", directory])
-                while exists("global/pg_control"), !running.hasEnded { await Task.yield() }
+                _ = await eventually { !exists("global/pg_control") || running.hasEnded }
                 running.send(SIGKILL)
                 isKilled = try await running.output().signal == SIGKILL && !exists("global/pg_control")
             }

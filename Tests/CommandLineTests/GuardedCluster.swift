@@ -1,3 +1,4 @@
+import PostgresAccess
 import TestSupport
 
 /// A second cluster, with roles that need a password or lack rights, and a pooler before it.
@@ -32,6 +33,10 @@ struct GuardedCluster: Sendable {
         var pgbouncer = CommandLineTool(executable: "/usr/sbin/pgbouncer")
         pgbouncer.userName = "postgres"
         let pooler = try await pgbouncer.start(["\(cluster.directory)/pgbouncer.ini"])
+        let pooled = try ConnectionSettings(parsing: cluster.url("postgres", user: "postgres", port: 6432))
+        guard await eventually({ (try? await cluster.session(pooled).close()) != nil }) else {
+            throw CancellationError()
+        }
         return GuardedCluster(cluster: cluster, pooler: pooler)
     }
 

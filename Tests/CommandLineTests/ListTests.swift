@@ -54,9 +54,9 @@ import Testing
         let none = try await place.succeed("list").standardError
         #expect(
             none.contains("A failure now would lose what no backup holds: there is no undamaged backup of all that"))
-        try crafted.addBackup(age: .seconds(7200), chance: 2, settings: settings("'orders'"))
+        try crafted.addBackup(age: .seconds(2 * 86_400), chance: 2, settings: settings("'orders'"))
         let old = try await place.succeed("list").standardError
-        #expect(old.contains("in the last 2 h (RPO 15 min: missed)"), "\(old)")
+        #expect(old.contains("in the last 2 d (RPO 15 min: missed)"), "\(old)")
         try crafted.addBackup(age: .seconds(10), chance: 3, settings: settings("'orders'"))
         let new = try await place.succeed("list").standardError
         #expect(new.contains("(RPO 15 min: met)"), "\(new)")

@@ -34,8 +34,11 @@ import Testing
                 #expect(backup.standardError.contains(words), "\(backup.standardError)")
                 known = ids
             }
-            // A reader that is gone.
-            let unread = try await shell.run("-c", "{ \"$TOOL\" backup; echo \"exit $?\" >&2; } | true")
+            // A reader that is gone, which bash(1) waits for.
+            var bash = shell
+            bash.executable = "/bin/bash"
+            let unread = try await bash.run(
+                "-c", "exec 3> >(exit); wait $!; \"$TOOL\" backup >&3; echo \"exit $?\" >&2")
             #expect(unread.standardError.contains("could not be written: Broken pipe"), "\(unread.standardError)")
             #expect(unread.standardError.hasSuffix("exit 0\n"), "\(unread.standardError)")
             let id = try #require(try await place.listed().last)

@@ -1,4 +1,6 @@
+import Dispatch
 import FoundationEssentials
+import Glibc
 import TestSupport
 import Testing
 
@@ -9,20 +11,26 @@ import Testing
     /// Runs the tool, which must succeed, and returns the most memory that it had, in bytes.
     private func peakMemory(_ place: Workplace, _ arguments: String...) async throws -> Int {
         let running = try await place.tool.start(arguments)
-        var peak = 0
-        while !running.hasEnded {
-            if let status = try? String(
-                decoding: Data(contentsOf: URL(filePath: "/proc/\(running.processIdentifier)/status")), as: UTF8.self),
-                let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-                let kilobytes = Int(line.filter(\.isNumber))
-            {
-                peak = max(peak, kilobytes << 10)
+        // On a thread of its own: a task may wait behind those of other tests until the memory is gone again.
+        let peak = await withCheckedContinuation { continuation in
+            DispatchQueue(label: "apex-backup.tests.memory").async {
+                var peak = 0
+                while !running.hasEnded {
+                    peak = max(peak, Self.peakMemory(of: running.processIdentifier) ?? 0)
+                    usleep(5000)
+                }
+                continuation.resume(returning: peak)
             }
-            await Task { try? await Task.sleep(for: .milliseconds(5)) }.value
         }
         let output = try await running.output()
         guard output.status == 0 else { throw UnexpectedEnd(arguments: arguments, output: output) }
         return peak
+    }
+
+    private static func peakMemory(of process: Int32) -> Int? {
+        guard let bytes = try? Data(contentsOf: URL(filePath: "/proc/\(process)/status")) else { return nil }
+        let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return line.flatMap { Int($0.filter(\.isNumber)) }.map { $0 << 10 }
     }
 
     /// What a physical backup may take of memory, whatever the size of the database and the number of its files.
