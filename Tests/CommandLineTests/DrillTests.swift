@@ -206,7 +206,7 @@ extension Workplace {
                     Self.rows, "{id: closed, type: command, with: {argv: [/bin/chmod, \"0555\", \(server)]}}",
                 ], rest: "target: {dir: \(server)}")
             var tool = place.tool
-            try FileManager.default.copyItem(atPath: tool.executable, toPath: place.path("apex-backup"))
+            try await shell("cp \"$1\" \"$2\"", tool.executable, place.path("apex-backup"))
             tool.executable = place.path("apex-backup")
             tool.environment["LLVM_PROFILE_FILE"] = "/dev/null"
             if geteuid() == 0 {

@@ -54,8 +54,7 @@ import Testing
                 exec "$@"
                 """
             let wrapper = "\(place.cluster.directory)/wrapper"
-            try Data(script.utf8).write(to: URL(filePath: wrapper))
-            try await shell("chmod 755 \"$1\"", wrapper)
+            try await shell("printf %s \"$2\" >\"$1\"; chmod 755 \"$1\"", wrapper, script)
             try await place.startArchiving(through: "exec \(wrapper) /usr/bin/env ")
             let name = try await place.writeSegment()
             try await place.waitUntilArchived(name)

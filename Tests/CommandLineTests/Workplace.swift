@@ -84,7 +84,7 @@ struct Workplace: Sendable {
                 try files.createSymbolicLink(atPath: path, withDestinationPath: "\(cluster.programs)/\(program)")
                 continue
             }
-            try write(
+            try directory.writeProgram(
                 """
                 #!/bin/sh
                 REAL=\(cluster.programs)/\(program)
@@ -92,7 +92,6 @@ struct Workplace: Sendable {
                 \(script)
                 exec $REAL "$@"
                 """, to: "bin/\(program)")
-            try files.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
         }
         try writePolicy(bin: folder)
     }
