@@ -157,7 +157,7 @@ extension WALArchive {
         }
         for (timeline, history) in try histories() where timeline > segment.timeline {
             guard let left = history.ancestors.first(where: { $0.timeline == segment.timeline }),
-                left.end > segment.end, let later = try newest(onTimeline: timeline, of: begun, segment.size)
+                left.end >= segment.end, let later = try newest(onTimeline: timeline, of: begun, segment.size)
             else { continue }
             return later
         }

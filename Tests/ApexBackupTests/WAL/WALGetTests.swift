@@ -164,6 +164,22 @@ import Testing
         #expect(try await get(6) == .absent)
     }
 
+    @Test(arguments: [(-100, false), (0, true), (100, true)] as [(Int64, Bool)])
+    func `takes a timeline that goes on behind the segment for WAL behind a hole, and one that began in it not`(
+        offset: Int64, isHole: Bool
+    ) async throws {
+        let left = LogSequenceNumber(position: UInt64(Int64(try archive.name(5).end.position) + offset))
+        try archive.archive().store(Array("1\t\(left)\tno recovery target specified\n".utf8), of: 2)
+        try archive.store([6], timeline: 2)
+        guard isHole else {
+            // A server asks for the segment of the newer timeline first.
+            #expect(try await get(5) == .absent)
+            return
+        }
+        let error = await #expect(throws: BackupError.self) { try await get(5) }
+        #expect(try error?.code == .walMissing && error?.message.contains("\(archive.name(6, 2)) behind it") == true)
+    }
+
     @Test func `brings what came together with what is behind it while it was looked for`() async throws {
         let archive = archive
         let pieces = try archive.archive().layout.pieces
