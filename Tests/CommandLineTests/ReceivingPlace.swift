@@ -87,6 +87,18 @@ struct ReceivingPlace: Sendable {
         return text.flatMap { UInt64($0) }
     }
 
+    /// Up to where the receiver has reported to the server that everything is stored: what it says first is waited for.
+    func reportedPosition() async throws -> UInt64 {
+        var reported: UInt64?
+        let hasReported = try await eventually {
+            reported = try await position(
+                "(SELECT flush_lsn FROM pg_stat_replication WHERE application_name = '\(Self.slot)')")
+            return reported != nil
+        }
+        try #require(hasReported)
+        return try #require(reported)
+    }
+
     /// Commits something, so that there is WAL to store.
     func writeSomething() async throws {
         try await cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'something to store')")
