@@ -66,8 +66,7 @@ package struct BaseBackupEnd: Sendable, Hashable {
 extension ReplicationSession {
     /// Takes a base backup: announces its start, then hands over each message of its stream, as it comes.
     ///
-    /// Returns when all was sent and the end position is known. The server then reports bad pages as an error with the
-    /// SQLSTATE XX001, after it has sent everything (PostgreSQL, `perform_base_backup`): that alone is not thrown.
+    /// Returns when all was sent and the end position is known, also for bad pages (``BaseBackupEnd/damage``).
     package func baseBackup(
         _ options: BaseBackupOptions, onStart: @Sendable (BaseBackupStart) throws -> Void,
         onMessage: @Sendable (Span<UInt8>) throws -> Void
@@ -78,19 +77,26 @@ extension ReplicationSession {
             onBegin: { try onStart(Self.start($0, settings)) }, onMessage: onMessage)
         // The server reports a cancelled command as an error; its cause is here.
         if failure != nil { try Task.checkCancellation() }
-        guard let end = after.first?.first, let lsn = end.value(0).flatMap({ LogSequenceNumber(parsing: $0) }),
-            let timeline = end.value(1).flatMap({ UInt32($0) })
-        else {
-            if let failure { throw failure.backupError(from: settings, isStandby: false) }
-            throw Self.unexpected("BASE_BACKUP", settings)
-        }
-        if let failure, failure.sqlstate != Self.dataCorrupted {
-            throw failure.backupError(from: settings, isStandby: false)
-        }
-        return BaseBackupEnd(lsn: lsn, timeline: timeline, damage: failure, notices: notices.all)
+        return try Self.end(after, failure, notices: notices.all, settings)
     }
 
     private static let dataCorrupted = "XX001"
+
+    /// What the rows behind the stream, and the error behind them, come to.
+    ///
+    /// The server reports bad pages as an error with the SQLSTATE XX001, after it has sent everything and the end
+    /// position (PostgreSQL, `perform_base_backup`): that alone is not thrown.
+    static func end(
+        _ after: CommandRows, _ failure: ServerError?, notices: [ServerNotice], _ settings: ConnectionSettings
+    ) throws(BackupError) -> BaseBackupEnd {
+        guard let end = after.first?.first, let lsn = end.value(0).flatMap({ LogSequenceNumber(parsing: $0) }),
+            let timeline = end.value(1).flatMap({ UInt32($0) })
+        else { throw failure?.backupError(from: settings, isStandby: false) ?? unexpected("BASE_BACKUP", settings) }
+        if let failure, failure.sqlstate != dataCorrupted {
+            throw failure.backupError(from: settings, isStandby: false)
+        }
+        return BaseBackupEnd(lsn: lsn, timeline: timeline, damage: failure, notices: notices)
+    }
 
     private static func start(_ before: CommandRows, _ settings: ConnectionSettings) throws -> BaseBackupStart {
         guard before.count == 2, let position = before[0].first,
