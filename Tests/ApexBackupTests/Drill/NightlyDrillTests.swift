@@ -87,7 +87,8 @@ import Testing
         (.permissionDenied, .select, .notVerified), (.toolMissing, .select, .notVerified),
         (.usage, .select, .fail), (.dumpIncomplete, .select, .fail),
         (.permissionDenied, .restore, .notVerified), (.targetUnsuitable, .provision, .notVerified),
-        (.interrupted, .verify, .notVerified),
+        (.interrupted, .verify, .notVerified), (.walMissing, .select, .fail), (.momentUnreachable, .select, .fail),
+        (.walSegmentInvalid, .select, .fail), (.walMissing, .replay, .fail), (.restoreFailed, .replay, .fail),
     ])
     func `depends on whether the backup or the host is to blame`(
         code: ErrorCode, phase: DrillSpan.Phase, verdict: Verdict

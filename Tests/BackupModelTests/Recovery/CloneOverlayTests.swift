@@ -68,6 +68,22 @@ import Testing
         #expect(restored["data_directory"] == "/d" && restored["hba_file"] == "/s/pg_hba.conf")
     }
 
+    @Test func `has all by which a copy of a server could reach its source, run what is its, or pass for it`() {
+        let clone = Self.values(Self.server())
+        let needed = [
+            "external_pid_file": "", "unix_socket_directories": "/s", "listen_addresses": "", "archive_mode": "off",
+            "archive_command": "", "archive_library": "", "archive_cleanup_command": "", "recovery_end_command": "",
+            "ssl_passphrase_command": "", "primary_conninfo": "", "primary_slot_name": "",
+            "synchronous_standby_names": "", "max_logical_replication_workers": "0",
+            "max_sync_workers_per_subscription": "0", "shared_preload_libraries": "", "session_preload_libraries": "",
+            "local_preload_libraries": "", "cron.launch_active_jobs": "off",
+            "timescaledb.max_background_workers": "0", "event_triggers": "off", "ssl": "off", "huge_pages": "off",
+            "shared_buffers": "64MB", "min_dynamic_shared_memory": "0", "logging_collector": "off",
+            "log_destination": "stderr", "cluster_name": "drill",
+        ]
+        for (name, value) in needed { #expect(clone[name] == value, "\(name)") }
+    }
+
     @Test func `knows only what the major knows`() {
         let fifteen = Self.values(Self.server(major: 15))
         let later = ["event_triggers", "summarize_wal", "sync_replication_slots", "synchronized_standby_slots"]
