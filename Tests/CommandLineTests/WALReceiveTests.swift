@@ -187,8 +187,21 @@ import Testing
             let session = try await cluster.session()
             try await session.execute("SET synchronous_commit = local")
             try await session.execute("ALTER ROLE postgres RESET synchronous_commit")
-            await session.close()
             #expect(try await eventually { try await cluster.answer("SHOW synchronous_commit") == "on" })
+            // Whose commits they are is all the same.
+            try await session.execute("CREATE ROLE writer")
+            try await session.execute("ALTER ROLE writer SET synchronous_commit = remote_apply")
+            let running = try await place.archiving.tool.start(["wal", "receive"])
+            let isOver = try await eventually {
+                if running.hasEnded { return true }
+                return try await cluster.answer("SELECT count(*) FROM pg_stat_replication") != "0"
+            }
+            #expect(isOver && running.hasEnded, "it streams")
+            running.send(SIGKILL)
+            let refused = try await running.output()
+            #expect(refused.status == 1 && refused.standardError.contains("never does"), "\(refused.standardError)")
+            try await session.execute("ALTER ROLE writer RESET synchronous_commit")
+            await session.close()
             // Without it, it is a synchronous standby at once.
             try await place.receiving {
                 try await cluster.execute("CREATE TABLE t (n int)")

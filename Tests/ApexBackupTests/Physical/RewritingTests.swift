@@ -116,7 +116,9 @@ import Testing
                 let push = WALPush(repository: place.scratch.repository)
                 _ = try await onOwnThreads { try push.run("\(wal)/\(name)") }
             }
-            try await runScript("echo >>\"$1/00000002.history\"", wal)
+            let change =
+                "printf ' ' | dd of=\"$1\" bs=1 seek=$(($(stat -c %s \"$1\") - 1)) conv=notrunc status=none"
+            try await runScript(change, "\(wal)/00000002.history")
             let before = try await runScript(list, wal).output.split(separator: "\n")
             let warnings = try place.prepared(rewrites: true).prepared.plan.warnings
             #expect(warnings.contains { $0.contains("that the archive lacks") }, "\(warnings)")
