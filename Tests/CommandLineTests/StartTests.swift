@@ -68,7 +68,8 @@ import Testing
             let shown = try await place.succeed("show", "latest", "--json").json()
             let versions = shown["manifest"]?["physical"]?["collations"]?["versions"]?.elements ?? []
             #expect(
-                versions.contains { $0["provider"]?.text == "icu" && $0["recorded"]?.text == "1" } == knowsICU, "\(shown)")
+                versions.contains { $0["provider"]?.text == "icu" && $0["recorded"]?.text == "1" } == knowsICU,
+                "\(shown)")
             try await cluster.execute("INSERT INTO t VALUES (2)")
             try await place.succeed("mark", "here")
             try await cluster.execute("INSERT INTO t VALUES (3)")

@@ -181,16 +181,26 @@ import Testing
                 let refused = try await place.archiving.tool.run("wal", "receive")
                 #expect(refused.status == 1 && refused.standardError.contains("never does"), "\(refused.standardError)")
                 try await session.execute("ALTER SYSTEM RESET synchronous_commit")
+                try await session.execute("ALTER ROLE postgres RESET synchronous_commit")
                 try await session.execute("SELECT pg_reload_conf()")
                 await session.close()
+                #expect(try await eventually { try await cluster.answer("SHOW synchronous_commit") == "on" })
             }
+            // Without it, it is a synchronous standby at once.
+            try await place.receiving {
+                try await cluster.execute("CREATE TABLE t (n int)")
+            }
+        }
+    }
+
+    @Test func `refuses it whose commits these are`() async throws {
+        try await ReceivingPlace.with(configuration: ["synchronous_standby_names": "*"]) { place in
+            let cluster = place.cluster
             let session = try await cluster.session()
             try await session.execute("SET synchronous_commit = local")
-            try await session.execute("ALTER ROLE postgres RESET synchronous_commit")
-            #expect(try await eventually { try await cluster.answer("SHOW synchronous_commit") == "on" })
-            // Whose commits they are is all the same.
             try await session.execute("CREATE ROLE writer")
             try await session.execute("ALTER ROLE writer SET synchronous_commit = remote_apply")
+            await session.close()
             let running = try await place.archiving.tool.start(["wal", "receive"])
             let isOver = try await eventually {
                 if running.hasEnded { return true }
@@ -200,12 +210,6 @@ import Testing
             running.send(SIGKILL)
             let refused = try await running.output()
             #expect(refused.status == 1 && refused.standardError.contains("never does"), "\(refused.standardError)")
-            try await session.execute("ALTER ROLE writer RESET synchronous_commit")
-            await session.close()
-            // Without it, it is a synchronous standby at once.
-            try await place.receiving {
-                try await cluster.execute("CREATE TABLE t (n int)")
-            }
         }
     }
 
