@@ -196,7 +196,7 @@ import Testing
         strace.executable = "/usr/bin/strace"
         return try await strace.run(
             [
-                "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=\(call)",
+                "-f", "-qq", "-o", "/dev/null", "-e", "trace=\(call)",
                 "-e", "inject=\(call):signal=SIGKILL:when=\(number)", place.tool.executable,
             ] + arguments)
     }

@@ -49,11 +49,12 @@ package struct CatalogueEntry: Sendable {
     /// Whether its manifest cannot be read.
     var isUnreadable: Bool { if case .unreadable = content { true } else { false } }
 
-    /// Whether `other` stands behind it: by the second of the name, and within one by the recovery point.
+    /// Whether `other` stands behind it: by the second of the name, and within one by the recovery point,
+    /// behind which is what has none.
     func isOlder(than other: CatalogueEntry) -> Bool {
         if id.second == other.id.second, manifest?.recoveryPoint != other.manifest?.recoveryPoint {
-            guard let point = manifest?.recoveryPoint else { return true }
-            guard let otherPoint = other.manifest?.recoveryPoint else { return false }
+            guard let point = manifest?.recoveryPoint else { return false }
+            guard let otherPoint = other.manifest?.recoveryPoint else { return true }
             return point < otherPoint
         }
         return id < other.id
