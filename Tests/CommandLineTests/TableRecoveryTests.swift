@@ -192,15 +192,22 @@ import Testing
             #expect(try await shop.answer(schemas, in: "other") == nil)
             try await shop.expectNothingLeft()
 
-            // The name of the schema is taken there.
-            try await place.cluster.execute("CREATE SCHEMA \(schema)", database: "other")
-            let customers = try await run(
-                "--table", "public.customers", "--table", "events_2025", "--database", "shop", "--to", shop.moment)
+            // The name of the schema is taken there, and a live table cannot be read.
+            try await place.cluster.execute(
+                "CREATE SCHEMA \(schema); CREATE TABLE public.customers (id int PRIMARY KEY)", database: "other")
+            let customers = try await place.cluster.whileLocked("public.customers", database: "other") {
+                try await run(
+                    "--table", "public.customers", "--table", "events_2025", "--database", "shop", "--to", shop.moment,
+                    "--compare-timeout", "1s")
+            }
             #expect(customers.status == 0, "\(customers.standardError)")
             #expect(customers.standardError.contains("Plan: bring public.customers, events_2025 back"))
+            #expect(customers.standardError.contains("compared        with the live tables, for 1.0 s at most"))
             let told = customers.standardOutput
             #expect(told.contains("Restored into the schema '\(schema)_2' of 'other'"), "\(told)")
-            #expect(told.contains("public.customers: not compared: there is no table public.customers now"))
+            #expect(told.contains("public.customers: not compared: it was not finished within 1.0 s (--compare-"))
+            #expect(told.contains("public.events_2025: not compared: there is no table public.events_2025 now"))
+            #expect(told.contains("AS restored FULL JOIN ONLY \"public\".\"customers\" AS live ON "), "\(told)")
             #expect(told.contains("trigger 'touched' of public.customers is left out: the target has no function"))
             #expect(told.contains("policy 'own' of public.customers is left out: the target has no role 'leaver'"))
             #expect(told.contains("what belonged to 'leaver' belongs to '"))
@@ -225,6 +232,8 @@ import Testing
             // A dump is taken without a moment, and with one that only a dump is near to.
             let dumped = try await run("--table", "events", "--database", "shop", "--dry-run")
             #expect(dumped.status == 0 && dumped.standardOutput.contains("Plan: restore backup "))
+            let compared = try await run("--table", "events", "--database", "shop", "--compare-timeout", "1s")
+            #expect(compared.status == 64 && compared.standardError.contains("--compare-timeout"))
             let early = ["--table", "events", "--database", "shop", "--to", shop.early, "--to", url, "--dry-run"]
             let refused = try await place.tool.run(["restore"] + early)
             #expect(refused.status == 1 && refused.standardError.contains("ended after it"), "\(refused.standardError)")

@@ -31,8 +31,11 @@ package enum BackupPolicyFile {
             if let rto = objectives["rto"] { policy.objectives.rto = try rto.duration() }
             if let rpo = objectives["rpo"] { policy.objectives.rpo = try rpo.duration() }
         }
-        if let restore = try root.mappingIfPresent("restore", YAMLKeys(["into"])), let into = restore["into"] {
-            policy.restoreInto = try place(into)
+        if let restore = try root.mappingIfPresent("restore", YAMLKeys(["into", "compare_timeout"])) {
+            if let into = restore["into"] { policy.restoreInto = try place(into) }
+            if let timeout = restore["compare_timeout"] {
+                policy.compareTimeout = try timeout.duration(atLeast: .zero)
+            }
         }
         if let notify = root["notify"], let first = try notify.list().first {
             throw first.unsupported("an entry in 'notify'", remedy: "Leave the list empty.")

@@ -1,38 +1,82 @@
 import BackupModel
 import PostgresAccess
 
-/// Compares restored tables with the live ones of the same names.
-struct TableComparison {
-    /// In the database of both.
-    let session: PostgresSession
+/// Compares restored tables with the live ones of the same names, for a limited time.
+///
+/// What keeps it from that is no failure of a restore: the tables are there.
+struct TableComparison: Sendable {
+    /// What came of a table.
+    enum Outcome: Sendable {
+        case found(TableDifference)
+        /// There is no difference, and why; the statement would tell it, if there can be one.
+        case none(reason: String, statement: String?)
+    }
+
+    let target: TargetServer
+    /// The database of both.
+    let database: String
     /// The schema of the restored ones.
     let schema: String
+    /// The longest time for all tables together.
+    let limit: Duration
+    let clocks: Clocks
 
-    /// The difference of a table, or why there is none.
-    ///
-    /// The server does it, in the memory that it has for one statement. What keeps it from that is no failure of a
-    /// restore.
-    func compare(_ table: RecoveredRelation) async throws -> Result<TableDifference, NoRowDifference> {
+    /// What came of each of `tables`, in their order.
+    func compare(_ tables: [RecoveredRelation]) async throws -> [Outcome] {
+        let end = clocks.monotonic() + limit
+        var outcomes: [Outcome] = []
+        for table in tables { outcomes.append(try await compare(table, until: end)) }
+        return outcomes
+    }
+
+    /// One process of the server does it, in the memory that it has for one statement.
+    private func compare(_ table: RecoveredRelation, until end: Duration) async throws -> Outcome {
+        var begun: RowDifference?
         do {
-            guard let live = try await description(schema: table.schema, name: table.name) else {
-                return .failure(NoRowDifference("there is no table \(table.title) now"))
+            return try await target.withSession(in: database) { session in
+                try await session.execute(
+                    "SET lock_timeout = '30s'; SET row_security = off; SET max_parallel_workers_per_gather = 0")
+                let difference = try await difference(of: table, in: session)
+                begun = difference
+                return .found(try await ask(difference, until: end, in: session))
             }
-            guard let restored = try await description(schema: schema, name: table.name) else {
-                return .failure(NoRowDifference("the restored table is gone"))
-            }
-            let difference: RowDifference
-            do throws(NoRowDifference) {
-                difference = try RowDifference(of: restored, with: live)
-            } catch {
-                return .failure(error)
-            }
-            return .success(try await ask(difference))
-        } catch let error as BackupError where error.code == .queryFailed || error.code == .permissionDenied {
-            return .failure(NoRowDifference(error.reason ?? error.message))
+        } catch {
+            try Task.checkNotCancelled()
+            return .none(reason: reason(of: error, end), statement: begun.map { "\($0.counts);" })
         }
     }
 
-    private func ask(_ difference: RowDifference) async throws -> TableDifference {
+    private func reason(of error: any Error, _ end: Duration) -> String {
+        if let none = error as? NoRowDifference { return none.reason }
+        let known = RunLog.describe(error)
+        if known.sqlstate == "57014", clocks.monotonic() >= end { return unfinished }
+        return known.reason ?? known.message
+    }
+
+    private var unfinished: String {
+        limit > .zero
+            ? "it was not finished within \(DurationText.format(limit)) (--compare-timeout, or restore.compare_timeout of "
+                + "the policy)"
+            : "it was not to be (--compare-timeout, or restore.compare_timeout of the policy, is 0)"
+    }
+
+    private func difference(of table: RecoveredRelation, in session: PostgresSession) async throws -> RowDifference {
+        guard let live = try await description(schema: table.schema, name: table.name, in: session) else {
+            throw NoRowDifference("there is no table \(table.title) now")
+        }
+        guard let restored = try await description(schema: schema, name: table.name, in: session) else {
+            throw NoRowDifference("the restored table is gone")
+        }
+        return try RowDifference(of: restored, with: live)
+    }
+
+    private func ask(
+        _ difference: RowDifference, until end: Duration, in session: PostgresSession
+    ) async throws -> TableDifference {
+        let left = end - clocks.monotonic()
+        guard left > .zero else { throw NoRowDifference(unfinished) }
+        let milliseconds = min(left.seconds * 1000 + 1, Double(Int32.max))
+        try await session.execute("SET statement_timeout = \(Int(milliseconds))")
         let answer = try await session.query(difference.counts)
         let counts = (0..<3).compactMap { answer.value(0, $0).flatMap { Int64($0) } }
         guard counts.count == 3 else { throw unexpectedAnswer("the difference of two tables") }
@@ -41,7 +85,9 @@ struct TableComparison {
             onlyInRestored: difference.onlyInRestored, ofOtherType: difference.ofOtherType, statement: difference.rows)
     }
 
-    private func description(schema: String, name: String) async throws -> ComparedTable? {
+    private func description(
+        schema: String, name: String, in session: PostgresSession
+    ) async throws -> ComparedTable? {
         let table = try await session.query(
             """
             SELECT c.oid, c.relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

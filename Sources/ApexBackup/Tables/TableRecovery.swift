@@ -14,11 +14,16 @@ package struct TableRecovery: Sendable {
         package var tables: [String]
         /// The database that has them, when it was named.
         package var database: String?
+        /// The longest time that they are compared with the live ones; zero for no comparison.
+        package var compareTimeout: Duration
 
-        package init(recovery: PhysicalRestore.Request, tables: [String], database: String?) {
+        package init(
+            recovery: PhysicalRestore.Request, tables: [String], database: String?, compareTimeout: Duration
+        ) {
             self.recovery = recovery
             self.tables = tables
             self.database = database
+            self.compareTimeout = compareTimeout
         }
     }
 
@@ -174,7 +179,7 @@ extension TableRecovery {
         return TableRecoveryPlan(
             tables: request.tables, recovery: prepared.plan, target: connection.with(database: database).redacted,
             targetDatabase: database, targetVersion: target.facts.version, sourceDatabase: request.database,
-            schema: schema, reason: reason, warnings: warnings)
+            schema: schema, compareSeconds: request.compareTimeout.seconds, reason: reason, warnings: warnings)
     }
 }
 
@@ -278,21 +283,23 @@ extension TableRecovery {
             }
         }
         try requireSame(counts, tables)
-        let differences = try await phases.measure("difference") {
-            try await target.withSession(in: database) { session in
-                try await session.execute("SET lock_timeout = '30s'; SET row_security = off")
-                let comparison = TableComparison(session: session, schema: schema)
-                var differences: [Result<TableDifference, NoRowDifference>] = []
-                for table in tables.named { differences.append(try await comparison.compare(table)) }
-                return differences
-            }
+        let (limit, clocks) = (request.compareTimeout, environment.clocks)
+        environment.note(
+            "The tables are in the schema '\(schema)' of '\(database)'."
+                + (limit > .zero
+                    ? " They are compared with the live ones now, for \(DurationText.format(limit)) at most." : ""))
+        let outcomes = try await phases.measure("difference") {
+            try await TableComparison(target: target, database: database, schema: schema, limit: limit, clocks: clocks)
+                .compare(tables.named)
         }
-        let results = zip(zip(tables.named, counts), differences).map { counted, difference in
+        let results = zip(zip(tables.named, counts), outcomes).map { counted, outcome in
             var table = TableRecoveryResult.Table(
                 name: counted.0.title, restored: "\(schema).\(counted.0.name)", rows: counted.1)
-            switch difference {
-            case .success(let found): table.difference = found
-            case .failure(let none): table.noDifference = none.reason
+            switch outcome {
+            case .found(let difference): table.difference = difference
+            case .none(let reason, let statement):
+                table.noDifference = reason
+                table.statement = statement
             }
             return table
         }

@@ -14,6 +14,8 @@ package struct TableRecoveryPlan: Sendable, Codable, Hashable {
     package var sourceDatabase: String?
     /// The schema that they come into; `nil` if only the recovery will tell the time that it is called after.
     package var schema: String?
+    /// The longest time that they are compared with the live tables; 0 for no comparison.
+    package var compareSeconds: Double
     /// Why a physical backup is taken.
     package var reason: String
     package var warnings: [String]
@@ -47,6 +49,8 @@ package struct TableRecoveryResult: Sendable, Codable {
         package var difference: TableDifference?
         /// Why there is no difference.
         package var noDifference: String?
+        /// The statement that would count it, where there can be one and it was not finished.
+        package var statement: String?
     }
 
     package var plan: TableRecoveryPlan

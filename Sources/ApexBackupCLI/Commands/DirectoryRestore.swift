@@ -84,7 +84,7 @@ extension Restore {
         let given: [(String, Bool)] = [
             ("a dump file", isFile), ("--table", !table.isEmpty), ("--schema", !schema.isEmpty),
             ("--database", database != nil), ("--overwrite", overwrite), ("--disconnect", disconnect),
-            ("--drop-old", dropOld),
+            ("--drop-old", dropOld), ("--compare-timeout", compareTimeout != nil),
         ]
         guard let wrong = given.first(where: \.1)?.0 else { return }
         throw BackupError(

@@ -50,6 +50,12 @@ struct Restore: OperatorCommand {
     @Option(help: "Only this table, schema.table; may be repeated.")
     var table: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Of tables of a moment: the longest time that they are compared with the live ones, for example 10m; 0s for no "
+                + "comparison; restore.compare_timeout of the policy unless given."))
+    var compareTimeout: String?
+
     @Option(help: "Only this schema; may be repeated.")
     var schema: [String] = []
 
@@ -109,6 +115,9 @@ struct Restore: OperatorCommand {
 
     func validate() throws {
         if let jobs, !(1...64).contains(jobs) { throw ValidationError("--jobs takes 1 to 64.") }
+        if let compareTimeout, DurationText.parse(compareTimeout) == nil {
+            throw ValidationError("--compare-timeout takes a duration such as 10m, or 0s.")
+        }
     }
 
     func execute(on console: Console) async throws -> Int32 {
@@ -204,11 +213,12 @@ struct Restore: OperatorCommand {
             ("--exclusive", exclusive),
             ("--timeline", timeline != nil), ("--target-action", targetAction != .promote),
             ("--tablespaces-into", tablespacesInto != nil), ("a second --tablespace", tablespace.count > 1),
+            ("--compare-timeout", compareTimeout != nil),
         ]
         guard let wrong = given.first(where: \.1)?.0 else { return }
         throw BackupError(
             .usage, "\(wrong) does not go together with a server that takes dumps.",
-            reason: "it is for a restore into a directory, from a physical backup",
+            reason: "it is for restores from a physical backup",
             remedy: "Leave it out, or name a directory: --to /srv/restored.", unchanged: "Nothing was restored.")
     }
 

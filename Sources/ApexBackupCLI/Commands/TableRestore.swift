@@ -23,7 +23,9 @@ extension Restore {
             repository: try settings.repository(), settings: settings,
             request: TableRecovery.Request(
                 recovery: try physicalRequest(moment: moment, directory: "", settings: settings), tables: table,
-                database: database), url: url, reason: reason)
+                database: database,
+                compareTimeout: compareTimeout.flatMap { DurationText.parse($0) } ?? settings.policy.compareTimeout),
+            url: url, reason: reason)
         guard !dryRun else {
             let plan = try await recovery.prepare().plan
             if console.isJSON { console.print(json: plan) } else { console.print(TableText.plan(plan)) }

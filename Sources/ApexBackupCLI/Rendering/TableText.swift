@@ -21,6 +21,10 @@ enum TableText {
                 + (plan.sourceDatabase.map { "'\(onOneLine($0))'" } ?? "of the target's name, or the only one"),
             "  into schema     \(schema) of '\(onOneLine(plan.targetDatabase))', PostgreSQL \(plan.targetVersion), in "
                 + "one transaction; a number is added to a name that is taken",
+            "  compared        "
+                + (plan.compareSeconds > 0
+                    ? "with the live tables, for \(DurationText.format(.seconds(plan.compareSeconds))) at most"
+                    : "with nothing"),
             "  looked at then  whether the tables are there, and what they need of the target: before that is changed",
         ]
         lines += recovery.reasons.map { "  because         \(onOneLine($0))" }
@@ -45,6 +49,9 @@ enum TableText {
         let statements = result.tables.compactMap(\.difference).filter { $0.added + $0.removed + $0.changed > 0 }
         if !statements.isEmpty { lines.append("These statements show the rows:") }
         lines += statements.map(\.statement)
+        let unfinished = result.tables.compactMap(\.statement)
+        if !unfinished.isEmpty { lines.append("These statements count what was not compared:") }
+        lines += unfinished
         let phases = result.phases.map { "\($0.name) \(DurationText.format(.seconds($0.seconds)))" }
         lines.append("Took \(DurationText.format(.seconds(result.seconds))): \(phases.joined(separator: ", ")).")
         return lines.joined(separator: "\n")

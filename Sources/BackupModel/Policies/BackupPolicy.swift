@@ -29,6 +29,8 @@ package struct BackupPolicy: Sendable, Hashable {
     package var objectives = RecoveryObjectives()
     /// The place to which `restore` goes when none is given.
     package var restoreInto: RestorePlace?
+    /// The longest time that restored tables are compared with the live ones; zero for no comparison.
+    package var compareTimeout: Duration = .seconds(600)
 
     /// The policy that holds without a file.
     package init() {}

@@ -82,6 +82,8 @@ private func problem(_ text: String) -> String? {
         ("retention: {window: 0s}", { $0.retentionWindow == .zero }),
         ("objectives: {rto: 1h}", { $0.objectives.rto == .seconds(3600) && $0.objectives.rpo == .seconds(900) }),
         ("restore: {into: /restore}", { $0.restoreInto == .directory("/restore") }),
+        ("restore: {compare_timeout: 1h}", { $0.compareTimeout == .seconds(3600) }),
+        ("restore: {compare_timeout: 0s}", { $0.compareTimeout == .zero }),
         ("backup: {physical: {wal: archive}}", { $0.physical.wal == .archive }),
         ("backup: {physical: {wal_timeout: 90s}}", { $0.physical.walTimeout == .seconds(90) }),
         ("restore: {into: 'postgresql://u@h/db'}", { $0.restoreInto == .server(.url("postgresql://u@h/db")) }),
@@ -126,6 +128,7 @@ private func problem(_ text: String) -> String? {
         ("encryption: {key_file: secret}", "'encryption.key_file' must be a reference: env:NAME or file:/PATH"),
         ("notify: [{to: x}]", "an entry in 'notify' is not supported by this version"),
         ("restore: {into: 'postgresql://u:p@h/db'}", "'restore.into' holds a password"),
+        ("restore: {compare_timeout: 5}", "'restore.compare_timeout': '5' has no unit; write 5s, 5m, 5h or 5d"),
         (
             "restore: {into: relative}",
             "'restore.into' must be a connection URL (postgresql://…) or a reference (env:NAME, file:/PATH)"
