@@ -281,7 +281,35 @@ import Testing
             let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'restored%'"
             #expect(try await shop.answer(schemas, in: "other") == "0")
             try await shop.expectNothingLeft()
-            #expect(try await shop.restores() == ["interrupted", "failed"])
+
+            // A commit that waits for a standby is one, although nobody sees it yet.
+            try await cluster.execute("DROP EVENT TRIGGER refuse", database: "other")
+            try await cluster.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            try await cluster.execute("SELECT pg_reload_conf()")
+            let recovered = try await errorOfCommit(shop, command)
+            #expect(
+                recovered?["unchanged"]?.text
+                    == "The schema '\(shop.schema)' is in 'other', with all tables; nothing else was changed.")
+            #expect(try await shop.answer("SELECT count(*) FROM \(shop.schema).customers", in: "other") == "5")
+            let dumped = ["restore", "--table", "visits", "--database", "shop", "--to", cluster.url("other"), "--json"]
+            let added = try await errorOfCommit(shop, dumped)
+            #expect(added?["unchanged"]?.text?.contains("all of them were added, and nothing else") == true)
+            #expect(try await shop.answer("SELECT count(*) FROM visits", in: "other") == "0")
+            try await shop.expectNothingLeft()
+            #expect(try await shop.restores() == ["interrupted", "failed", "failed", "failed"])
         }
+    }
+
+    /// The error of a restore into `other` whose pg_restore is killed while its commit waits for a standby.
+    private func errorOfCommit(_ shop: Shop, _ command: [String]) async throws -> JSONValue? {
+        let restore = try await shop.place.tool.start(command)
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'other' AND wait_event = 'SyncRep'"
+        #expect(try await eventually { try await shop.answer(waiting) == "1" })
+        for child in restore.descendants() where child.commandLine.first?.hasSuffix("/pg_restore") == true {
+            kill(child.processIdentifier, SIGKILL)
+        }
+        let output = try await restore.output()
+        #expect(output.status == 1, "\(output.standardOutput)")
+        return try output.json()["error"]
     }
 }

@@ -69,15 +69,19 @@ struct DatabaseRestore {
     private func addTables(
         of record: DatabaseRecord, _ phases: inout PhaseLog
     ) async throws -> (database: RestoreResult.Database, warnings: [String]) {
+        let tables = try countedTables(of: record)
+        let session = LoadSession(into: database.target, of: target, environment: repository.environment)
+        let wasThere = await has(tables?.first, after: session)
         do {
-            try await load(record, into: database.target, &phases)
+            try await load(record, into: database.target, as: session, &phases)
         } catch {
             var error = RunLog.describe(error)
-            error.unchanged = "The tables were to be added in one transaction: nothing was changed."
+            error.unchanged =
+                "The tables were to be added in one transaction: "
+                + Self.outcome(wasThere: wasThere, isThere: await has(tables?.first, after: session))
             throw error
         }
         do {
-            let tables = try countedTables(of: record)
             let warnings = try await phases.measure("analyze") {
                 try await Analysis(target: target, jobs: 1).run(
                     in: database.target, only: Self.names(of: tables ?? []))
@@ -94,6 +98,20 @@ struct DatabaseRestore {
         }
     }
 
+    private func has(_ line: TableLine?, after session: LoadSession) async -> Bool? {
+        guard let line, let table = line.table else { return nil }
+        return await session.leaves(table, in: line.schema)
+    }
+
+    /// What has become of tables whose load failed, by whether the first of them was there before and is there now.
+    private static func outcome(wasThere: Bool?, isThere: Bool?) -> String {
+        switch (wasThere, isThere) {
+        case (true, _), (_, false): "nothing was changed."
+        case (false, true): "all of them were added, and nothing else was changed."
+        default: "all of them were added or none, and nothing else was changed."
+        }
+    }
+
     /// Drops the half-restored database that this run made, and says what there is now.
     private func cleanedUp(after failure: any Error, working: String) async -> BackupError {
         let unfinished = (failure as? UnfinishedSwap)?.error
@@ -107,10 +125,13 @@ struct DatabaseRestore {
         return error
     }
 
-    private func load(_ record: DatabaseRecord, into name: String, _ phases: inout PhaseLog) async throws {
+    private func load(
+        _ record: DatabaseRecord, into name: String, as session: LoadSession? = nil, _ phases: inout PhaseLog
+    ) async throws {
         let stored = try prepared.dump(of: record, in: repository)
-        let program = DumpProgram(
+        var program = DumpProgram(
             tools: prepared.tools, connection: target.connection, environment: repository.environment)
+        if let session { program.applicationName = session.name }
         let options = prepared.omitsTablespaces ? ["--no-tablespaces"] : []
         let spool = Spool(directory: restore.request.spoolDirectory, environment: repository.environment)
         defer { spool.remove() }

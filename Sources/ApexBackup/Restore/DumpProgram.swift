@@ -7,6 +7,8 @@ struct DumpProgram {
     let tools: ClientTools
     let connection: ConnectionSettings
     let environment: BackupEnvironment
+    /// What the server calls their sessions.
+    var applicationName = "apex-backup"
 
     /// Loads a dump of the custom format from a stream, by one job.
     func pgRestore(
@@ -80,8 +82,10 @@ struct DumpProgram {
     }
 
     private func command(_ tool: String, _ arguments: [String], database: String) -> ChildCommand {
-        connection.command(
+        var command = connection.command(
             "\(tools.directory)/\(tool)", arguments, database: database, variables: environment.variables)
+        command.environment["PGAPPNAME"] = applicationName
+        return command
     }
 }
 

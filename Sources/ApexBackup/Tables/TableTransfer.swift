@@ -32,29 +32,14 @@ struct TableTransfer: Sendable {
     func load(
         _ file: String, with table: RecoveredRelation?, into database: String, of target: TargetServer
     ) async throws {
+        let session = LoadSession(into: database, of: target, environment: environment)
         do {
-            try await DumpProgram(tools: tools, connection: target.connection, environment: environment)
-                .pgRestore(database, ["--single-transaction"], file: file, jobs: 1)
+            try await DumpProgram(
+                tools: tools, connection: target.connection, environment: environment, applicationName: session.name
+            ).pgRestore(database, ["--single-transaction"], file: file, jobs: 1)
         } catch {
-            // Asked also when this task was told to stop.
-            let isThere = await Task { await has(table, database, of: target) }.value
+            let isThere = if let table { await session.leaves(table.name, in: schema) } else { Bool?.none }
             throw told(RunLog.describe(error), isThere, database)
-        }
-    }
-
-    /// Whether the target has the table; `nil` if it does not say.
-    private func has(_ table: RecoveredRelation?, _ database: String, of target: TargetServer) async -> Bool? {
-        do {
-            return try await target.withSession(in: database) { session in
-                try await session.query(
-                    """
-                    SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                    WHERE n.nspname = $1 AND c.relname = $2
-                    """, [schema, table?.name]
-                ).rows.isEmpty == false
-            }
-        } catch {
-            return nil
         }
     }
 
