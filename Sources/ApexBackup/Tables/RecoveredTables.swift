@@ -158,6 +158,7 @@ struct RecoveredTables: Sendable {
         remarks += tablespaces.rows.compactMap { $0[0] }.map {
             "what was in the tablespace '\($0)' goes into that of the target database"
         }
+        remarks += try await LargeObjectColumns.remarks(on: named, in: session)
     }
 
     /// Moves all of it into the new schema `schema`, which `owner` owns.

@@ -84,6 +84,6 @@ struct RestoredRights: Sendable {
 }
 
 /// `texts` as an array in PostgreSQL's text form.
-private func textArray(_ texts: some Sequence<String>) -> String {
+func textArray(_ texts: some Sequence<String>) -> String {
     "{\(texts.map { "\"\($0.escaping(["\\": "\\\\", "\"": "\\\""]))\"" }.joined(separator: ","))}"
 }

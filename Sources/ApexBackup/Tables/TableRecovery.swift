@@ -95,9 +95,9 @@ extension TableRecovery {
             let scratch = try await ScratchRecovery.plan(
                 request.recovery, as: id, settings: settings, repository: repository)
             return try await withTarget { target in
-                let publications = try await requireUsable(target)
+                let warnings = try await requireUsable(target)
                 let tools = try await tools(for: target, scratch.prepared.manifest.server)
-                return Prepared(plan: plan(scratch, target, publications), scratch: scratch, tools: tools)
+                return Prepared(plan: plan(scratch, target, warnings), scratch: scratch, tools: tools)
             }
         } catch {
             var known = RunLog.describe(error)
@@ -115,20 +115,22 @@ extension TableRecovery {
         return try result.get()
     }
 
-    /// Returns the publications of the database that have every table, also those that come.
+    /// Returns what is to be known of the database.
     private func requireUsable(_ target: TargetServer) async throws -> [String] {
         guard try await target.databaseExists(database) else {
             throw BackupError(
                 .targetUnsuitable, "There is no database '\(database)' on \(connection.redacted).",
                 reason: "tables are brought into a database that is there", remedy: "Create it, or name another one.")
         }
-        let (mayCreate, isReadOnly, publications) = try await target.withSession(in: database) { session in
+        let (mayCreate, isReadOnly, warnings) = try await target.withSession(in: database) { session in
             let answer = try await session.query(
                 "SELECT has_database_privilege(current_database(), 'CREATE'), current_setting('transaction_read_only')")
             let publications = try await session.query(
                 "SELECT pubname FROM pg_publication WHERE puballtables ORDER BY 1")
+            let objects = try await LargeObjectColumns.warnings(ofTables: request.tables, in: session)
             return (
-                answer.value(0, 0) == "t", answer.value(0, 1) == "on", publications.rows.compactMap { $0[0] }
+                answer.value(0, 0) == "t", answer.value(0, 1) == "on",
+                publications.rows.compactMap { $0[0] }.map(warning(ofPublication:)) + objects
             )
         }
         guard mayCreate else {
@@ -141,7 +143,12 @@ extension TableRecovery {
                 .targetUnsuitable, "Sessions in '\(database)' cannot write.",
                 reason: "default_transaction_read_only is on", remedy: "Turn it off for the role that restores.")
         }
-        return publications
+        return warnings
+    }
+
+    private func warning(ofPublication name: String) -> String {
+        "the publication '\(name)' of '\(database)' has every table: its subscribers are sent the restored ones too, and "
+            + "stop where they lack them"
     }
 
     private func tools(for target: TargetServer, _ source: ServerFacts) async throws -> ClientTools {
@@ -155,7 +162,7 @@ extension TableRecovery {
     }
 
     private func plan(
-        _ scratch: ScratchRecovery.Plan, _ target: TargetServer, _ publications: [String]
+        _ scratch: ScratchRecovery.Plan, _ target: TargetServer, _ remarks: [String]
     ) -> TableRecoveryPlan {
         let prepared = scratch.prepared
         var warnings = prepared.plan.warnings + [scratch.remark].compactMap(\.self)
@@ -168,10 +175,7 @@ extension TableRecovery {
             warnings.append(
                 "'\(target.user)' is no superuser: the restored tables belong to it, whoever owned them before")
         }
-        warnings += publications.map {
-            "the publication '\($0)' of '\(database)' has every table: its subscribers are sent the restored ones too, "
-                + "and stop where they lack them"
-        }
+        warnings += remarks
         var schema: String?
         if case .time(let time) = request.recovery.moment, !prepared.recovery.isNearest {
             schema = RestoredSchema.name(at: time)

@@ -40,6 +40,9 @@ package struct RecoveredRelation: Sendable, Hashable {
 
     /// `schema.name` as SQL needs it.
     package var sql: String { "\(schema.asSQLIdentifier).\(name.asSQLIdentifier)" }
+
+    /// What a query selects from to have its own rows, and not those of tables that inherit from it.
+    package var rows: String { kind == .partitioned ? sql : "ONLY \(sql)" }
 }
 
 extension [RecoveredRelation] {
