@@ -56,6 +56,10 @@ import Testing
         CREATE POLICY own ON customers TO leaver USING (true);
         GRANT SELECT ON events TO keeper, leaver;
         CREATE STATISTICS names ON id, name FROM customers; ALTER STATISTICS names OWNER TO leaver;
+        CREATE SCHEMA audit;
+        CREATE TABLE audit.entries (id int CONSTRAINT customers_pkey PRIMARY KEY, note text);
+        CREATE INDEX customers ON audit.entries (note); CREATE STATISTICS audit.names ON id, note FROM audit.entries;
+        CREATE TABLE customers_pkey_2 ();
         CREATE TABLE caught (n int);
         CREATE FUNCTION trap(oid, regclass) RETURNS boolean LANGUAGE sql
             AS 'INSERT INTO public.caught VALUES (1); SELECT true';
@@ -200,11 +204,11 @@ import Testing
                 "CREATE SCHEMA \(schema); CREATE TABLE public.customers (id int PRIMARY KEY)", database: "other")
             let customers = try await place.cluster.whileLocked("public.customers", database: "other") {
                 try await run(
-                    "--table", "public.customers", "--table", "events_2025", "--database", "shop", "--to", shop.moment,
-                    "--compare-timeout", "1s")
+                    "--table", "public.customers", "--table", "events_2025", "--table", "audit.entries", "--database",
+                    "shop", "--to", shop.moment, "--compare-timeout", "1s")
             }
             #expect(customers.status == 0, "\(customers.standardError)")
-            #expect(customers.standardError.contains("Plan: bring public.customers, events_2025 back"))
+            #expect(customers.standardError.contains("Plan: bring public.customers, events_2025, audit.entries"))
             #expect(customers.standardError.contains("compared        with the live tables, for 1.0 s at most"))
             let told = customers.standardOutput
             #expect(told.contains("Restored into the schema '\(schema)_2' of 'other'"), "\(told)")
@@ -215,10 +219,18 @@ import Testing
             #expect(told.contains("policy 'own' of public.customers is left out: the target has no role 'leaver'"))
             #expect(told.contains("what belonged to 'leaver' belongs to '"))
             #expect(told.contains("public.events_2025 comes without public.events, which it is a part of"))
+            for (old, new) in [
+                ("index audit.customers", "customers_2"), ("index public.customers_pkey", "customers_pkey_2"),
+                ("statistics public.names", "names_2"),
+            ] {
+                #expect(
+                    told.contains("Note: the \(old) is called '\(new)' in the new schema, where another"), "\(told)")
+            }
             #expect(try await shop.answer("SELECT count(*) FROM \(schema)_2.events_2025", in: "other") == "29")
             #expect(try await shop.answer("SELECT count(*) FROM \(schema)_2.customers", in: "other") == "5")
             #expect(try await shop.answer("SELECT count(*) FROM pg_trigger", in: "other") == "0")
-            let owner = "SELECT pg_get_userbyid(stxowner) = current_user FROM pg_statistic_ext WHERE stxname = 'names'"
+            let owner =
+                "SELECT pg_get_userbyid(stxowner) = current_user FROM pg_statistic_ext WHERE stxname = 'names_2'"
             #expect(try await shop.answer(owner, in: "other") == "t")
             try await shop.expectNothingLeft()
             #expect(try await shop.restores() == ["refused", "succeeded"])

@@ -199,10 +199,10 @@ struct DatabaseRestore {
             return nil
         }
         let stamp = repository.environment.clocks.wall().compact.lowercased()
-        var kept = WorkingName.fit(database.target, suffix: "\(WorkingName.keptMark)\(stamp)")
+        var kept = database.target.asIdentifier(endingIn: "\(WorkingName.keptMark)\(stamp)")
         if try await target.databaseExists(kept) {
             let chance = repository.environment.makeRunID().text.suffix(4)
-            kept = WorkingName.fit(database.target, suffix: "\(WorkingName.keptMark)\(stamp)_\(chance)")
+            kept = database.target.asIdentifier(endingIn: "\(WorkingName.keptMark)\(stamp)_\(chance)")
         }
         warnings += try await target.swap(
             working, into: database.target, keeping: kept, disconnecting: restore.request.disconnects)
@@ -218,7 +218,7 @@ enum WorkingName {
 
     /// A name beside the target's, within PostgreSQL's 63 bytes.
     static func make(for target: String, environment: BackupEnvironment) -> String {
-        fit(target, suffix: "\(mark)\(environment.makeRunID().text.suffix(4))")
+        target.asIdentifier(endingIn: "\(mark)\(environment.makeRunID().text.suffix(4))")
     }
 
     /// What to say of those of `names` that restores into `targets` have left.
@@ -231,19 +231,13 @@ enum WorkingName {
     /// Whether `name` is one that a restore into `target` works under.
     private static func isOne(_ name: String, of target: String) -> Bool {
         let chance = String(name.suffix(4))
-        return chance.allSatisfy(\.isHexDigit) && name == fit(target, suffix: "\(mark)\(chance)")
+        return chance.allSatisfy(\.isHexDigit) && name == target.asIdentifier(endingIn: "\(mark)\(chance)")
     }
 
     /// Whether `name` is one under which a database called `target` is kept.
     static func isKept(_ name: String, of target: String) -> Bool {
         guard let mark = name.ranges(of: keptMark).last else { return false }
-        return name == fit(target, suffix: String(name[mark.lowerBound...]))
-    }
-
-    static func fit(_ base: String, suffix: String) -> String {
-        var base = base
-        while base.utf8.count + suffix.utf8.count > 63, !base.isEmpty { base.removeLast() }
-        return base + suffix
+        return name == target.asIdentifier(endingIn: String(name[mark.lowerBound...]))
     }
 }
 

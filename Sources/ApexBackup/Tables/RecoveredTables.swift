@@ -12,6 +12,8 @@ struct RecoveredTables: Sendable {
     private(set) var relations: [RecoveredRelation]
     /// Sequences that give their columns values and belong to none of them.
     private(set) var sequences: [RecoveredRelation] = []
+    /// Sequences that belong to columns of theirs.
+    private(set) var ownSequences: [RecoveredRelation] = []
     /// What does not come along, and why; and what else is to be known.
     private(set) var remarks: [String] = []
 
@@ -123,14 +125,16 @@ struct RecoveredTables: Sendable {
 
     /// Sequences that defaults of the tables use, and that are not theirs, come along and belong to nobody.
     private mutating func takeSequences(in session: PostgresSession) async throws {
+        let owned = """
+            SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+                AND deptype IN ('a', 'i') AND refobjid = ANY ($1::oid[])
+            """
+        ownSequences = try await session.relations(where: "c.relkind = 'S' AND c.oid IN (\(owned))", [oids])
         let used = """
             SELECT s.oid FROM pg_attrdef a
             JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
             JOIN pg_class s ON d.refclassid = 'pg_class'::regclass AND s.oid = d.refobjid AND s.relkind = 'S'
-            WHERE a.adrelid = ANY ($1::oid[]) AND NOT EXISTS (
-                SELECT FROM pg_depend o
-                WHERE o.classid = 'pg_class'::regclass AND o.objid = s.oid AND o.refclassid = 'pg_class'::regclass
-                    AND o.deptype IN ('a', 'i') AND o.refobjid = ANY ($1::oid[]))
+            WHERE a.adrelid = ANY ($1::oid[]) AND s.oid NOT IN (\(owned))
             """
         sequences = try await session.relations(where: "c.oid IN (\(used))", [oids])
         for sequence in sequences {
@@ -161,23 +165,6 @@ struct RecoveredTables: Sendable {
         remarks += try await LargeObjectColumns.remarks(on: named, in: session)
     }
 
-    /// Moves all of it into the new schema `schema`, which `owner` owns.
-    func move(into schema: String, of owner: String, in session: PostgresSession) async throws {
-        let new = quoteIdentifier(schema)
-        try await session.execute("CREATE SCHEMA \(new) AUTHORIZATION \(quoteIdentifier(owner))")
-        let statistics = try await session.query(
-            """
-            SELECT format('%I.%I', n.nspname, s.stxname)
-            FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace
-            WHERE s.stxrelid = ANY ($1::oid[])
-            """, [oids])
-        for name in statistics.rows.compactMap({ $0[0] }) {
-            try await session.execute("ALTER STATISTICS \(name) SET SCHEMA \(new)")
-        }
-        for sequence in sequences { try await session.execute("ALTER SEQUENCE \(sequence.sql) SET SCHEMA \(new)") }
-        for table in relations { try await session.execute("ALTER TABLE \(table.sql) SET SCHEMA \(new)") }
-    }
-
     /// The bytes that the tables, with their indexes, have on disk.
     func size(in session: PostgresSession) async throws -> Int64 {
         let size = try await session.query(
@@ -188,7 +175,7 @@ struct RecoveredTables: Sendable {
 
 extension [RecoveredRelation] {
     /// Their object identifiers as an array in PostgreSQL's text form.
-    fileprivate var oidArray: String { "{\(map { "\($0.oid)" }.joined(separator: ","))}" }
+    var oidArray: String { "{\(map { "\($0.oid)" }.joined(separator: ","))}" }
 }
 
 extension PostgresSession {

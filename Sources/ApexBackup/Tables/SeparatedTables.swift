@@ -45,11 +45,12 @@ struct SeparatedTables: Sendable {
         for act in judgement.leftOut.keys { try await session.execute(act.removal) }
         try await Self.requireRoom(for: tables, in: session, on: target)
         let rights = RestoredRights(user: target.user, isSuperuser: target.facts.isSuperuser, roles: roles)
-        remarks = undecided + tables.remarks + judgement.remarks + (try await rights.apply(to: tables, in: session))
+        let given = try await rights.apply(to: tables, in: session)
         let own = try await session.query("SELECT nspname FROM pg_namespace").rows.compactMap { $0[0] }
         schema = RestoredSchema.free(
             RestoredSchema.name(at: moment), besides: try await target.schemas(in: database).union(own))
-        try await tables.move(into: schema, of: target.user, in: session)
+        let renamed = try await tables.move(into: schema, of: target.user, in: session)
+        remarks = undecided + tables.remarks + judgement.remarks + given + renamed
         named = tables.named
         rows = try await TableTransfer.count(named, schema: schema, in: session)
     }

@@ -8,3 +8,12 @@ extension String {
         return "E'\(escaping(["'": "''", "\\": "\\\\"]))'"
     }
 }
+
+extension String {
+    /// This name with `suffix` behind it, shortened before it as far as it would be longer than PostgreSQL's 63 bytes.
+    package func asIdentifier(endingIn suffix: String) -> String {
+        var base = self
+        while base.utf8.count + suffix.utf8.count > 63, !base.isEmpty { base.removeLast() }
+        return base + suffix
+    }
+}

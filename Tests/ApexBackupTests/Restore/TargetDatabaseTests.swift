@@ -109,7 +109,7 @@ extension `Logical restore` {
         @Test func `leaves a database whose name is recognised, however long the first one was`() async throws {
             try await withOneRow { server, scratch, place in
                 let name = try #require(place.database) + String(repeating: "ä", count: 16)
-                let kept = WorkingName.fit(name, suffix: "\(WorkingName.keptMark)20260101t000000z")
+                let kept = name.asIdentifier(endingIn: "\(WorkingName.keptMark)20260101t000000z")
                 #expect(!kept.hasPrefix(name))
                 try await server.execute(
                     "CREATE DATABASE \(quoteIdentifier(kept)) TEMPLATE template0 ALLOW_CONNECTIONS false")

@@ -52,6 +52,12 @@ import Testing
         #expect(RestoredSchema.free(name, besides: [name, "\(name)_2", "\(name)_4"]) == "\(name)_3")
     }
 
+    @Test func `has each name once, and the first one as it was`() {
+        #expect(RestoredSchema.distinct(["a", "b", "a", "a_2", "a"]) == ["a", "b", "a_3", "a_2", "a_4"])
+        let longest = String(repeating: "n", count: 61) + "\u{E9}"
+        #expect(RestoredSchema.distinct([longest, longest]) == [longest, String(repeating: "n", count: 61) + "_2"])
+    }
+
     @Test func `tells the time that was asked for, or that of the last transaction`() {
         let times = (1...4).map { Timestamp(microseconds: Int64($0)) }
         func moment(_ asked: RestoreMoment?, isNearest: Bool = false, last: Timestamp?, end: Timestamp?) -> Timestamp {
