@@ -271,6 +271,15 @@ import Testing
             #expect(try await eventually { try await cluster.isWaiting(in: "other") })
             let children = stopped.descendants()
             #expect(children.contains { $0.commandLine.first?.hasSuffix("/postgres") == true })
+            // The dump is not where the user of the recovered server could have put a link in its place.
+            let scratch = try #require(shop.place.tool.environment["TMPDIR"])
+            let names = try FileManager.default.contentsOfDirectory(atPath: scratch).sorted()
+            #expect(
+                names.map { $0.split(separator: "-").prefix(2).joined(separator: " ") } == [
+                    "apex backup", "apex drill",
+                ])
+            let own = try FileManager.default.contentsOfDirectory(atPath: "\(scratch)/\(try #require(names.last))")
+            #expect(!own.contains { $0.contains("dump") }, "\(own)")
             stopped.send(SIGTERM)
             let interrupted = try await stopped.output()
             #expect(interrupted.status == 1)

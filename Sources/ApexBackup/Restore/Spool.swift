@@ -43,7 +43,7 @@ final class Spool: Sendable {
         } catch  where error.code == .repositoryFull {
             throw BackupError(
                 .storageFailed, "There is no room left for temporary files beside '\(path)'.", reason: error.reason,
-                remedy: "Set TMPDIR to a directory with more room, or restore with --jobs 1, which needs none.",
+                remedy: "Set TMPDIR to a directory with more room; with --jobs 1 a whole database needs none.",
                 unchanged: "The repository was not touched.")
         }
     }

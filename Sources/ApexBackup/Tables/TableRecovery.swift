@@ -76,7 +76,9 @@ package struct TableRecovery: Sendable {
             }
         ) { run in
             do {
-                await DrillLeftovers(parent: DrillLeftovers.usualParent(environment), environment: environment).remove()
+                let parent = DrillLeftovers.usualParent(environment)
+                await DrillLeftovers(parent: parent, environment: environment).remove()
+                Spool.sweep(parent, environment: environment)
                 let prepared = try await prepare(as: run)
                 tell(prepared.plan)
                 return .success(try await carryOut(prepared, for: run))
@@ -249,13 +251,14 @@ extension TableRecovery {
                     database: database)
             }
             let transfer = TableTransfer(tools: prepared.tools, environment: environment, schema: tables.schema)
-            let file = "\(prepared.scratch.path)/tables.dump"
+            let spool = Spool(directory: DrillLeftovers.usualParent(environment), environment: environment)
+            defer { spool.remove() }
             try await phases.measure("dump") {
-                try await transfer.dump(source, at: server.settings, into: file)
+                try await transfer.dump(source, at: server.settings, into: spool)
             }
             effect = .loading
             try await phases.measure("load") {
-                try await transfer.load(file, with: tables.named.first, into: database, of: target)
+                try await transfer.load(spool, with: tables.named.first, into: database, of: target)
             }
             effect = .loaded(schema: tables.schema)
             return Loaded(source: source, tables: tables, moment: moment, outcome: outcome)

@@ -1,4 +1,5 @@
 import BackupModel
+import BackupStorage
 import PostgresAccess
 
 /// Takes a schema of a recovered server into a database of a target: by a dump that is whole before the target sees any
@@ -8,16 +9,25 @@ struct TableTransfer: Sendable {
     let environment: BackupEnvironment
     let schema: String
 
-    /// Dumps the schema of `database` into `file`.
-    func dump(_ database: String, at server: ConnectionSettings, into file: String) async throws {
+    /// Dumps the schema of `database` into `spool`.
+    ///
+    /// pg_dump itself opens no file: where the user of the recovered server may write, a link could lead root elsewhere.
+    func dump(_ database: String, at server: ConnectionSettings, into spool: Spool) async throws {
         let command = server.command(
             tools.path(of: "pg_dump"),
             [
                 "--format=custom", "--compress=1", "--schema=\(schema)", "--strict-names", "--no-tablespaces",
-                "--no-publications", "--no-subscriptions", "--no-security-labels", "--file=\(file)",
+                "--no-publications", "--no-subscriptions", "--no-security-labels",
             ], database: database, variables: environment.variables)
         do {
-            try await run(command) { _ in }.value(of: command)
+            try await run(command, output: .pipe) { child in
+                try spool.fill { sink throws(BackupError) in
+                    try child.takeOutput(of: command).forEachChunk(ofSize: 1 << 20) { chunk throws(BackupError) in
+                        try sink.write(chunk)
+                    }
+                    try sink.finish()
+                }
+            }.value(of: command)
         } catch let error as BackupError where error.code == .toolFailed {
             throw BackupError(
                 .restoreFailed, "The tables could not be dumped from the recovered server.",
@@ -28,15 +38,15 @@ struct TableTransfer: Sendable {
         }
     }
 
-    /// Loads the dump in `file`, which has `table` among others, into a database of the target: all of it, or nothing.
+    /// Loads the dump in `spool`, which has `table` among others, into a database of the target: all of it, or nothing.
     func load(
-        _ file: String, with table: RecoveredRelation?, into database: String, of target: TargetServer
+        _ spool: Spool, with table: RecoveredRelation?, into database: String, of target: TargetServer
     ) async throws {
         let session = LoadSession(into: database, of: target, environment: environment)
         do {
             try await DumpProgram(
                 tools: tools, connection: target.connection, environment: environment, applicationName: session.name
-            ).pgRestore(database, ["--single-transaction"], file: file, jobs: 1)
+            ).pgRestore(database, ["--single-transaction"], file: spool.path, jobs: 1)
         } catch {
             let isThere = if let table { await session.leaves(table.name, in: schema) } else { Bool?.none }
             throw told(RunLog.describe(error), isThere, database)
