@@ -35,6 +35,8 @@ struct RecoveredTables: Sendable {
     /// What has to be brought along, by their object identifiers in PostgreSQL's text form.
     var oids: String { relations.oidArray }
     var oidsWithSequences: String { (relations + sequences).oidArray }
+    /// With what has rights of its own: the sequences of columns have, and no owner but that of their table.
+    var oidsWithRights: String { (relations + sequences + ownSequences).oidArray }
 
     /// Takes away what joins the tables to others, and says so.
     mutating func separate(in session: PostgresSession) async throws {

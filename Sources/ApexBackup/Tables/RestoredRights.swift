@@ -14,6 +14,20 @@ struct RestoredRights: Sendable {
         let isKnown = try await session.query("SELECT 1 FROM pg_roles WHERE rolname = $1", [user]).rows.isEmpty == false
         if !isKnown { try await session.execute("CREATE ROLE \(quoteIdentifier(user))") }
         return try await giveOwners(to: tables, in: session) + takeRights(from: tables, in: session)
+            + freeOwner(of: tables, in: session)
+    }
+
+    /// Lets the owner see all rows, who must be able to count them.
+    private func freeOwner(of tables: RecoveredTables, in session: PostgresSession) async throws -> [String] {
+        guard !isSuperuser else { return [] }
+        let forced = try await session.query(
+            """
+            SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.oid = ANY ($1::oid[]) AND c.relforcerowsecurity ORDER BY 1
+            """, [tables.oids]
+        ).rows.compactMap { $0[0] }
+        for table in forced { try await session.execute("ALTER TABLE \(table) NO FORCE ROW LEVEL SECURITY") }
+        return forced.map { "row security of \($0) is not forced on its owner '\(user)', who has to count its rows" }
     }
 
     /// What belonged to a role that the target lacks, or may not give to, belongs to the role that restores.
@@ -58,7 +72,7 @@ struct RestoredRights: Sendable {
             CROSS JOIN LATERAL aclexplode(a.acl) AS x
             LEFT JOIN pg_roles e ON e.oid = x.grantee LEFT JOIN pg_roles r ON r.oid = x.grantor
             WHERE \(Self.isNotGiven) ORDER BY 1
-            """, [tables.oidsWithSequences, grantees, grantors])
+            """, [tables.oidsWithRights, grantees, grantors])
         for (table, column, key) in [("pg_class", "relacl", "oid"), ("pg_attribute", "attacl", "attrelid")] {
             _ = try await session.query(
                 """
@@ -68,7 +82,7 @@ struct RestoredRights: Sendable {
                         LEFT JOIN pg_roles e ON e.oid = x.grantee LEFT JOIN pg_roles r ON r.oid = x.grantor
                         WHERE \(Self.isNotGiven)))
                 WHERE \(key) = ANY ($1::oid[]) AND \(column) IS NOT NULL
-                """, [tables.oidsWithSequences, grantees, grantors])
+                """, [tables.oidsWithRights, grantees, grantors])
         }
         return lost.rows.compactMap { $0[0] }.map { role in
             "rights of '\(role)' are left out: "
