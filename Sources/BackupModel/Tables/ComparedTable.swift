@@ -8,12 +8,15 @@ package struct ComparedTable: Sendable, Hashable {
         /// Whether PostgreSQL's own equality says more than a comparison as text: the type has one, whatever the search
         /// path is, and it does not depend on a collation.
         package var isComparable: Bool
+        /// Whether the type is a user's, who may have made a function that converts it to text.
+        package var isOfUser: Bool
         package var isKey: Bool
 
-        package init(_ name: String, type: String, isComparable: Bool, isKey: Bool) {
+        package init(_ name: String, type: String, isComparable: Bool, isOfUser: Bool, isKey: Bool) {
             self.name = name
             self.type = type
             self.isComparable = isComparable
+            self.isOfUser = isOfUser
             self.isKey = isKey
         }
     }
@@ -43,13 +46,25 @@ package struct ComparedTable: Sendable, Hashable {
 /// How a restored table is compared with the live one, by the primary key that both have.
 package struct RowDifference: Sendable, Hashable {
     private struct Pair: Sendable, Hashable {
+        /// What is compared.
+        enum Form: Sendable, Hashable {
+            case value
+            /// Text, byte by byte.
+            case text
+            /// The same, as the type itself writes it: no function of a user is called.
+            case output
+        }
+
         var name: String
-        /// Whether the values are compared as text, byte by byte.
-        var isText: Bool
+        var form: Form
 
         func side(_ alias: String) -> String {
             let column = "\(alias).\(name.asSQLIdentifier)"
-            return isText ? "\(column)::pg_catalog.text COLLATE pg_catalog.\"C\"" : column
+            return switch form {
+            case .value: column
+            case .text: "\(column)::pg_catalog.text COLLATE pg_catalog.\"C\""
+            case .output: "pg_catalog.format('%L', \(column)) COLLATE pg_catalog.\"C\""
+            }
         }
     }
 
@@ -77,8 +92,9 @@ package struct RowDifference: Sendable, Hashable {
         }
         func pair(_ column: ComparedTable.Column) -> Pair? {
             guard let other = live.column(column.name) else { return nil }
-            let isText = !(column.isComparable && other.isComparable && column.type == other.type)
-            return Pair(name: column.name, isText: isText)
+            let isComparable = column.isComparable && other.isComparable && column.type == other.type
+            let isOfUser = column.isOfUser || other.isOfUser
+            return Pair(name: column.name, form: isComparable ? .value : isOfUser ? .output : .text)
         }
         self.restored = restored.source
         self.live = live.source

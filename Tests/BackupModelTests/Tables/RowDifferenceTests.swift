@@ -4,9 +4,9 @@ import Testing
 
 @Suite struct `The difference of two tables by their primary key` {
     private func column(
-        _ name: String, _ type: String = "23", isComparable: Bool = true, isKey: Bool = false
+        _ name: String, _ type: String = "23", isComparable: Bool = true, isOfUser: Bool = false, isKey: Bool = false
     ) -> ComparedTable.Column {
-        ComparedTable.Column(name, type: type, isComparable: isComparable, isKey: isKey)
+        ComparedTable.Column(name, type: type, isComparable: isComparable, isOfUser: isOfUser, isKey: isKey)
     }
 
     private func table(
@@ -43,6 +43,15 @@ import Testing
         let text = "::pg_catalog.text COLLATE pg_catalog.\"C\""
         #expect(difference.counts.contains("ON (restored.\"k\"\(text) = live.\"k\"\(text))"))
         #expect(!difference.counts.contains("gone") && !difference.counts.contains("new"))
+    }
+
+    @Test func `converts what is of a user's type by nothing but the type's own output`() throws {
+        let difference = try RowDifference(
+            of: table("old", column("k", isKey: true), column("pair", "20001", isComparable: false, isOfUser: true)),
+            with: table("public", column("k", isKey: true), column("pair", "25", isComparable: false)))
+        let sides = ["restored", "live"].map { "pg_catalog.format('%L', \($0).\"pair\") COLLATE pg_catalog.\"C\"" }
+        #expect(difference.counts.contains("\(sides[0]) IS DISTINCT FROM \(sides[1])"), "\(difference.counts)")
+        #expect(!difference.rows.contains("::pg_catalog.text"))
     }
 
     @Test func `asks of all columns of a key, in any order, and of no change where there is nothing else`() throws {
