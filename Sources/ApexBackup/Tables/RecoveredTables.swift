@@ -139,8 +139,13 @@ struct RecoveredTables: Sendable {
             WHERE a.adrelid = ANY ($1::oid[]) AND s.oid NOT IN (\(owned))
             """
         sequences = try await session.relations(where: "c.oid IN (\(used))", [oids])
+        // ALTER SEQUENCE … OWNED BY NONE refuses that of an identity column.
+        _ = try await session.query(
+            """
+            DELETE FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = ANY ($1::oid[])
+                AND refclassid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+            """, [sequences.oidArray])
         for sequence in sequences {
-            try await session.execute("ALTER SEQUENCE \(sequence.sql) OWNED BY NONE")
             remarks.append("the sequence \(sequence.sql), which gives values to chosen tables, comes along")
         }
     }

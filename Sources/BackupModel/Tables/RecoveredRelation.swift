@@ -48,6 +48,8 @@ package struct RecoveredRelation: Sendable, Hashable {
 extension [RecoveredRelation] {
     /// The tables that are called `names`, each `schema.table` or, where there is but one, `table`; each once.
     ///
+    /// Where dots make that ambiguous, a name may be written as SQL does: `"a.b"."c"`.
+    ///
     /// - Throws: ``ErrorCode/usage`` for a name of none, of several, or of something else than a table.
     package func tables(named names: [String]) throws(BackupError) -> [RecoveredRelation] {
         var chosen: [RecoveredRelation] = []
@@ -66,13 +68,15 @@ extension [RecoveredRelation] {
     }
 
     private func table(named name: String) throws(BackupError) -> RecoveredRelation {
-        let found = filter { $0.title == name || $0.name == name }
+        let found = filter { [$0.title, $0.name, $0.sql].contains(name) }
         guard let first = found.first else { throw unknown(name) }
         guard found.count == 1 else {
             throw BackupError(
                 .usage, "There is more than one '\(name)' in the recovered database.",
                 reason: "it has \(found.map(\.title).sorted().joined(separator: ", "))",
-                remedy: "Name it with its schema.")
+                remedy: found.contains { $0.title == name }
+                    ? "Write it as SQL does: \(found.map(\.sql).sorted().joined(separator: " or "))."
+                    : "Name it with its schema.")
         }
         guard first.kind == .table || first.kind == .partitioned else {
             throw BackupError(

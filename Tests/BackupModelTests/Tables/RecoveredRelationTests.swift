@@ -20,6 +20,13 @@ import Testing
     @Test func `is named with its schema, or alone where there is one of its name, and taken once`() throws {
         #expect(try relations.tables(named: ["orders", "audit.items", "public.orders"]).map(\.oid) == [1, 3])
         #expect(try relations.tables(named: ["public.Odd \"name\"", "a.b.c"]).map(\.oid) == [4, 7])
+        let dotted =
+            relations + [
+                RecoveredRelation(oid: 8, schema: "a", name: "b.c", kind: .table, isOfExtension: false)
+            ]
+        #expect(try dotted.tables(named: ["\"a\".\"b.c\"", "\"a.b\".\"c\""]).map(\.oid) == [8, 7])
+        let ambiguous = #expect(throws: BackupError.self) { try dotted.tables(named: ["a.b.c"]) }
+        #expect(ambiguous?.remedy == "Write it as SQL does: \"a\".\"b.c\" or \"a.b\".\"c\".")
         #expect(relations[3].sql == "\"public\".\"Odd \"\"name\"\"\"")
     }
 
