@@ -14,9 +14,9 @@ struct PhysicalSource: Sendable {
     /// What its text indexes were built with.
     let collations: CollationRecord
     let warnings: [String]
-    /// The configuration files that are not below the data directory, and could be read.
+    /// The configuration files that are not where a server looks for them by itself, and could be read.
     let configuration: [ConfigurationFile]
-    /// Whether there are configuration files outside the data directory that the role may not read.
+    /// Whether there are such files that the role may not read.
     let configurationMissing: Bool
 
     /// A configuration file as the server has it.
@@ -61,7 +61,8 @@ struct PhysicalSource: Sendable {
             var warnings: [String] = []
             if missing {
                 warnings.append(
-                    "configuration files missing: they are outside the data directory, and the role may not read them")
+                    "configuration files missing: they are not at their usual places in the data directory, and the role may "
+                        + "not read them")
             }
             if !facts.dataChecksums {
                 warnings.append("the cluster has no data checksums: damaged pages cannot be found while they are read")
@@ -152,7 +153,8 @@ struct PhysicalSource: Sendable {
         var paths: [String: String] = [:]
         for row in settings.rows { if let name = row[0], let path = row[1] { paths[name] = path } }
         guard let directory = paths.removeValue(forKey: "data_directory"), paths.count == 3 else { return ([], true) }
-        let outside = paths.filter { !$0.value.hasPrefix("\(directory)/") }.sorted { $0.key < $1.key }
+        let usual = ["config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"]
+        let outside = paths.filter { $0.value != "\(directory)/\(usual[$0.key] ?? "")" }.sorted { $0.key < $1.key }
         guard !outside.isEmpty else { return ([], false) }
         let mayRead = try await session.query(
             """

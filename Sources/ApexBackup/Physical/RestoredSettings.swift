@@ -24,7 +24,8 @@ struct RestoredSettings {
         let configuration = CapturedConfiguration(
             settings: settings,
             alteredSettings: try inside("postgresql.auto.conf"),
-            hostAccess: place("hba_file", outside), userMaps: place("ident_file", outside))
+            hostAccess: try place("hba_file", "pg_hba.conf", outside),
+            userMaps: try place("ident_file", "pg_ident.conf", outside))
         let restored = try RestoredConfiguration(
             from: configuration, as: request.asPrimary ? .primary : .clone,
             recovery: RecoverySettings(
@@ -85,9 +86,16 @@ struct RestoredSettings {
         try directory.content(of: DataPath(name), limit: Self.largestFile)
     }
 
-    private func place(_ setting: String, _ outside: [String: [UInt8]]) -> CapturedConfiguration.Place {
+    /// One in the data directory that includes others is taken like one from outside: they may not be there.
+    private func place(
+        _ setting: String, _ name: String, _ outside: [String: [UInt8]]
+    ) throws(BackupError) -> CapturedConfiguration.Place {
         if let bytes = outside[setting] { return .outside(bytes) }
-        return record.configurationMissing ? .outside(nil) : .inside
+        if record.configurationMissing { return .outside(nil) }
+        guard let bytes = try inside(name), !HostAccessText(neutralising: bytes).inclusions.isEmpty else {
+            return .inside
+        }
+        return .outside(bytes)
     }
 
     private func missing(of configuration: CapturedConfiguration) -> Set<String> {

@@ -101,6 +101,8 @@ extension RestoredConfiguration {
         case .inclusion: "names files of the source"
         case .setting("log_directory", let value):
             CapturedConfiguration.leavesDirectory(value) ? "a directory of the source" : nil
+        case .setting("listen_addresses", let value) where role == .clone && isElsewhere(value):
+            "addresses of the source's host"
         case .setting(let name, let value) where role == .clone && isOfHost(name, value):
             "may not be possible on this host"
         case .setting(let name, _): objections[name]
@@ -115,12 +117,19 @@ extension RestoredConfiguration {
         return values.isEmpty || values.contains(String(decoding: value.map(ASCII.lowercased), as: UTF8.self))
     }
 
+    /// Whether a list of addresses has none that every host has: a server that can listen at none does not start.
+    private static func isElsewhere(_ addresses: [UInt8]) -> Bool {
+        let names = PathList.names(in: String(decoding: addresses, as: UTF8.self)) ?? []
+        return !names.isEmpty && names.allSatisfy { !["*", "localhost", "0.0.0.0", "127.0.0.1", "::"].contains($0) }
+    }
+
     /// Settings with the values that some builds of PostgreSQL, kernels or hosts refuse; `[]` for any.
     ///
     /// A server does not start on a file that has one of them, whatever the command line says. A copy does without them.
     private static let hostValues: [String: Set<String>] = [
         "bonjour": [], "default_toast_compression": ["lz4"], "file_copy_method": ["clone"], "file_extend_method": [],
-        "io_method": ["io_uring"], "max_stack_depth": [], "unix_socket_group": [], "wal_compression": ["lz4", "zstd"],
+        "huge_pages": ["on", "true", "yes", "1"], "io_method": ["io_uring"], "max_stack_depth": [],
+        "unix_socket_group": [], "wal_compression": ["lz4", "zstd"],
         "wal_sync_method": [],
     ]
 

@@ -93,6 +93,18 @@ import Testing
                 #expect(try await session.query("SELECT count(*) FROM pg_hba_file_rules").firstValue == "2")
                 await session.close()
             }
+            // One in the data directory under another name would be found no more either.
+            let other = "\(directory)/access.conf"
+            try await runScript(
+                "cp -p \"$1\" \"$2\" && chown --reference=\"$1\" \"$2\"", "\(directory)/pg_hba.conf", other)
+            try await cluster.withServer(on: directory, ["hba_file": other]) { server in
+                let isPromoted = try await eventually {
+                    try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
+                }
+                #expect(isPromoted)
+                let record = try await take(scratch, as: server).physical
+                #expect(record?.configuration.map(\.path) == [other])
+            }
         }
     }
 

@@ -54,6 +54,8 @@ import Testing
             default_toast_compression = 'lz4'
             file_copy_method = clone
             file_extend_method = write_zeros
+            huge_pages = on
+            listen_addresses = '10.0.0.5, "db.example.com"'
             io_method = 'IO_URING'
             max_stack_depth = 30MB
             unix_socket_group = 'dba'
@@ -61,10 +63,13 @@ import Testing
             wal_sync_method = fsync_writethrough
             io_method = worker
             wal_compression = on
+            huge_pages = try
+            listen_addresses = '10.0.0.5, localhost'
+            listen_addresses = ''
 
             """
         let clone = try Self.restoring(conf, "", as: .clone)
-        #expect(clone.neutralised.map(\.line.statement.line) == Array(1...9))
+        #expect(clone.neutralised.map(\.line.statement.line) == Array(1...11))
         #expect(clone.originals == [.init(name: "postgresql.conf.apex-original", bytes: Array(conf.utf8))])
         let text = ServerConfigurationText(clone.files[0].bytes)
         #expect(text.value(of: "wal_compression") == Array("on".utf8) && text.value(of: "bonjour") == nil)
