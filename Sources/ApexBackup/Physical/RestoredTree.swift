@@ -133,13 +133,24 @@ package struct TablespacePlaces: Sendable, Hashable {
                     + missing.map { "--tablespace \($0.oid)=\(links[$0.oid] ?? "/DIRECTORY")" }.joined(separator: " "),
                 unchanged: "Nothing was restored.")
         }
-        if Set(places.values).count < places.count || places.values.contains(directory) {
+        if let (outer, inner) = Self.nested([directory] + places.values.sorted()) {
             throw BackupError(
                 .usage, "Two tablespaces cannot go into one directory, nor one into that of the cluster.",
-                remedy: "Name a directory for each.",
-                unchanged: "Nothing was restored.")
+                reason: inner == outer ? "'\(outer)' was named for both" : "'\(inner)' is in '\(outer)'",
+                remedy: "Name a directory for each, none of them in another one.", unchanged: "Nothing was restored.")
         }
         return places
+    }
+
+    /// Two of `directories` of which one is the other, or in it.
+    private static func nested(_ directories: [String]) -> (outer: String, inner: String)? {
+        for (index, first) in directories.enumerated() {
+            for second in directories[(index + 1)...] {
+                if "\(second)/".hasPrefix("\(first)/") { return (first, second) }
+                if first.hasPrefix("\(second)/") { return (second, first) }
+            }
+        }
+        return nil
     }
 
     private static func list(_ tablespaces: [PhysicalRecord.Tablespace]) -> String {

@@ -196,6 +196,18 @@ import Testing
                 }.prepare()
             }
             #expect(twice.code == .usage)
+            for (place, reason) in [
+                ("\(folder)/restored/one", "'\(folder)/restored/one' is in '\(folder)/restored'"),
+                (folder, "'\(folder)/restored' is in '\(folder)'"),
+            ] {
+                let nested = try await requireFailure {
+                    try request {
+                        $0.named[one.location] = place
+                        $0.folder = "\(folder)/others"
+                    }.prepare()
+                }
+                #expect(nested.code == .usage && nested.reason == reason, "\(nested)")
+            }
             let restore = request {
                 $0.named = [one.location: "\(folder)/new-one"]
                 $0.folder = folder
