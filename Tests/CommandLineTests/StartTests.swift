@@ -53,6 +53,16 @@ import Testing
         "ALTER COLLATION pg_catalog.\"de-x-icu\" REFRESH VERSION;",
     ]
 
+    /// What psql prints of the query that a restore leaves in the directory, for the database `sorted`.
+    private func collationScript(_ place: ArchivingCluster, _ server: ConnectionSettings) async throws -> [String] {
+        let psql = CommandLineTool(executable: "\(place.cluster.programs)/psql")
+        let output = try await psql.run(
+            "-X", "-At", "-h", server.host ?? "", "-p", server.port ?? "5432", "-U", server.user ?? "", "-d", "sorted",
+            "-f", "\(place.cluster.directory)/restored/apex-backup-collations.sql")
+        #expect(output.status == 0, "\(output.standardError)")
+        return output.standardOutput.split(separator: "\n").map(String.init)
+    }
+
     @Test func `leaves it running and proved, at its end, at a target, or shut down there`() async throws {
         try await ArchivingCluster.with { place in
             let cluster = place.cluster
@@ -91,7 +101,14 @@ import Testing
             #expect(statements == (knowsICU ? Self.mending : []))
             // They are what the server itself takes, and then it has nothing to warn of.
             let restored = try ConnectionSettings(parsing: try #require(latest["server"]?["url"]?.text))
+            // A server that somebody else started tells the same.
+            let told = ["ALTER COLLATION pg_catalog.\"de-x-icu\"", "ALTER DATABASE sorted"]
+            #expect(
+                try await collationScript(place, restored)
+                    == Self.mending.filter { $0.hasPrefix("REINDEX") }
+                    + ["\(told[0]) REFRESH VERSION;", "\(told[1]) REFRESH COLLATION VERSION;"])
             for statement in statements { try await cluster.execute(statement, in: restored.with(database: "sorted")) }
+            #expect(try await collationScript(place, restored).isEmpty)
             let stale = """
                 SELECT count(*) FROM pg_database WHERE datcollversion <> pg_database_collation_actual_version(oid)
                 """
@@ -127,7 +144,7 @@ import Testing
             #expect(plan.contains("  collations      icu ") == knowsICU)
             #expect(plan.contains("compared with the server's once"))
             let unstarted = try await place.succeed("restore", "--to", directory, "--dry-run").standardOutput
-            #expect(unstarted.contains("after the start, compare: SELECT datname, datcollversion, "))
+            #expect(unstarted.contains("psql -X -At -d DATABASE -f '\(directory)/apex-backup-collations.sql', in each"))
             #expect(!FileManager.default.fileExists(atPath: directory))
 
             // Of a segment that is damaged nothing is replayed, and the server does not stay.

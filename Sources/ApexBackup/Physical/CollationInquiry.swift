@@ -175,7 +175,7 @@ extension CollationInquiry {
     ///
     /// The order of bytes, which pattern operators take, depends on none, and neither does a hash of what is equal byte
     /// for byte. Ranges have a collation of their type's, and `jsonb` compares by the database's own.
-    private static let uses = """
+    static let uses = """
         SELECT i.indexrelid AS index_oid, u.collation_oid
         FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class r ON r.oid = i.indexrelid
             JOIN pg_catalog.pg_am am ON am.oid = r.relam

@@ -25,8 +25,9 @@ package struct PhysicalRestorePlan: Sendable, Codable, Hashable {
     package var lastSegment: String
     /// The versions of the collations that the source's indexes were built with; `nil` if the backup does not know them.
     package var collations: CollationRecord?
-    /// The statement that shows, on a server that was started on the directory, which collations it has.
-    package var collationCheck = CollationRecord.question
+    /// The file, for psql, that lists on a server that was started on the directory what has to be rebuilt for its
+    /// collations, in each database.
+    package var collationScript: String
     /// Whether the server archives and runs what its source did.
     package var isPrimary: Bool
     /// Whether they are put beside the data; otherwise the server gets them from the archive.

@@ -45,6 +45,7 @@ struct PhysicalRestorePlanning {
             segments: Int(clamping: recovery.plan.segmentCount),
             firstSegment: recovery.plan.segments.first?.first?.description ?? "",
             lastSegment: recovery.plan.segments.last?.last?.description ?? "", collations: chosen.record.collations,
+            collationScript: "\(request.directory)/\(CollationScript.fileName)",
             isPrimary: request.asPrimary,
             isStaged: request.archive == nil,
             consistentAt: chosen.record.stop, end: RecoveryText.end(recovery.plan.end),

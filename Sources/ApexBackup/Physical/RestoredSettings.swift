@@ -38,6 +38,7 @@ struct RestoredSettings {
         }
         for name in restored.absent { try directory.removeFile(DataPath(name)) }
         for name in restored.present { try directory.replaceFile(DataPath(name), content: []) }
+        try directory.replaceFile(DataPath(CollationScript.fileName), content: Array(CollationScript.text.utf8))
         if let artefact = manifest.artefact(.label) {
             try directory.replaceFile(DataPath("backup_label"), content: content(of: artefact))
         }

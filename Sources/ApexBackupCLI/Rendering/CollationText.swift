@@ -10,7 +10,9 @@ enum CollationText {
             ?? "the backup does not know those of the source"
         return "  collations      \(known); "
             + (isStarted
-                ? "compared with the server's once it is started" : "after the start, compare: \(plan.collationCheck)")
+                ? "compared with the server's once it is started"
+                : "after the start, what has to be rebuilt: psql -X -At -d DATABASE -f "
+                    + "'\(onOneLine(plan.collationScript))', in each database")
     }
 
     /// What a started server's are, as far as there is something to say or to do.
