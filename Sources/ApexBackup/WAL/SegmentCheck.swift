@@ -24,8 +24,8 @@ final class SegmentCheck: ByteSink {
     }
 
     func finish() throws(BackupError) {
-        guard let header = WALSegmentHeader(parsing: start.span) else { throw WALSegmentHeader.unreadable(segment) }
-        _ = try header.check(of: segment, length: count, expecting: systemIdentifier, ancestors: nil)
+        try WALSegmentHeader.check(
+            WALSegmentHeader(parsing: start.span), of: segment, length: count, expecting: systemIdentifier)
     }
 }
 

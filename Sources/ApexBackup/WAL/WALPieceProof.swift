@@ -63,11 +63,9 @@ extension WALArchive {
         }
         guard let first = chain.first, start.count >= WALPageHeader.longestSize else { return .good }
         do throws(BackupError) {
-            guard let header = WALSegmentHeader(parsing: start.span) else {
-                throw WALSegmentHeader.unreadable(first.segment)
-            }
-            _ = try header.check(
-                of: first.segment, length: first.segment.size.bytes, expecting: systemIdentifier, ancestors: nil)
+            try WALSegmentHeader.check(
+                WALSegmentHeader(parsing: start.span), of: first.segment, length: first.segment.size.bytes,
+                expecting: systemIdentifier)
             return .good
         } catch {
             return .damaged(first, error.reason ?? error.message)

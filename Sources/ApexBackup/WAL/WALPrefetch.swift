@@ -91,11 +91,9 @@ package struct WALPrefetch: Sendable {
     private func check(_ file: borrowing OpenFile, _ spooled: SpooledSegment) throws(BackupError) {
         let identity = try file.identity()
         let start = try file.read(at: 0, count: WALPageHeader.longestSize)
-        guard identity.modified == spooled.modified, let header = WALSegmentHeader(parsing: start.span) else {
-            throw WALSegmentHeader.unreadable(segment)
-        }
-        _ = try header.check(
-            of: segment, length: UInt64(max(0, identity.size)), expecting: archive.systemIdentifier, ancestors: nil)
+        try WALSegmentHeader.check(
+            identity.modified == spooled.modified ? WALSegmentHeader(parsing: start.span) : nil, of: segment,
+            length: UInt64(max(0, identity.size)), expecting: archive.systemIdentifier)
     }
 
     /// Copies from a spool on another file system.

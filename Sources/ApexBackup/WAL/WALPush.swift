@@ -124,12 +124,10 @@ struct LocalWALFile: ~Copyable {
 
     /// Refuses a segment that is not the one that its name says.
     func check(_ segment: WALSegmentName, size: Int64, in archive: WALArchive) throws(BackupError) {
-        guard let header else { throw WALSegmentHeader.unreadable(segment) }
-        let ancestors =
-            header.page.timeline == segment.timeline
-            ? nil : try history(of: segment.timeline, in: archive)?.ancestorTimelines
-        _ = try header.check(
-            of: segment, length: UInt64(max(0, size)), expecting: archive.systemIdentifier, ancestors: ancestors)
+        let isOfAncestor = header.map { $0.page.timeline != segment.timeline } ?? false
+        try WALSegmentHeader.check(
+            header, of: segment, length: UInt64(max(0, size)), expecting: archive.systemIdentifier,
+            ancestors: isOfAncestor ? history(of: segment.timeline, in: archive)?.ancestorTimelines : nil)
     }
 
     /// The history of a timeline: the server's own file, or what is archived.

@@ -39,11 +39,9 @@ final class WALSegmentWriter: ByteSink {
     /// copy of the old one's.
     private func summary() throws(BackupError) -> WALSegmentSummary {
         do throws(BackupError) {
-            guard let header = reader.header, let summary = reader.finish() else {
-                throw WALSegmentHeader.unreadable(segment)
-            }
-            _ = try header.check(
-                of: segment, length: UInt64(object.byteCount), expecting: archive.systemIdentifier, ancestors: nil)
+            try WALSegmentHeader.check(
+                reader.header, of: segment, length: UInt64(object.byteCount), expecting: archive.systemIdentifier)
+            guard let summary = reader.finish() else { throw WALSegmentHeader.unreadable(segment) }
             return summary
         } catch {
             throw error.leaving("It was not stored.")

@@ -43,9 +43,10 @@ package struct WALSegmentHeader: Sendable, Hashable {
         pageSize = Int(segment.pageSize)
     }
 
-    /// Whether the segment is what its name says, and of the right cluster.
+    /// Refuses a file that is not the segment that its name says, or is of another cluster.
     ///
     /// - Parameters:
+    ///   - header: What was found at the file's beginning; `nil` if that is no header of a segment.
     ///   - name: The name, read with the size of segments that the cluster is known to have.
     ///   - length: The length of the file in bytes.
     ///   - systemIdentifier: The cluster's.
@@ -53,7 +54,16 @@ package struct WALSegmentHeader: Sendable, Hashable {
     ///     every older timeline is accepted, and the answer says so.
     /// - Returns: How the timelines in the segment and in its name fit.
     /// - Throws: `wrongCluster` for another system identifier, `walSegmentInvalid` for everything else.
-    package func check(
+    @discardableResult
+    package static func check(
+        _ header: WALSegmentHeader?, of name: WALSegmentName, length: UInt64, expecting systemIdentifier: UInt64,
+        ancestors: Set<UInt32>? = nil
+    ) throws(BackupError) -> TimelineMatch {
+        guard let header else { throw unreadable(name) }
+        return try header.check(of: name, length: length, expecting: systemIdentifier, ancestors: ancestors)
+    }
+
+    private func check(
         of name: WALSegmentName, length: UInt64, expecting systemIdentifier: UInt64, ancestors: Set<UInt32>?
     ) throws(BackupError) -> TimelineMatch {
         guard self.systemIdentifier == systemIdentifier else {

@@ -132,8 +132,8 @@ extension `Reading WAL beside pg_waldump` {
             let bytes = try [UInt8](Data(contentsOf: URL(filePath: "\(directory)/pg_wal/\(name)")))
             let parsed = WALSegmentHeader(parsing: bytes.span)
             let header = try #require(parsed)
-            _ = try header.check(
-                of: name, length: UInt64(bytes.count), expecting: header.systemIdentifier,
+            try WALSegmentHeader.check(
+                header, of: name, length: UInt64(bytes.count), expecting: header.systemIdentifier,
                 ancestors: history.ancestorTimelines)
             reader.consume(bytes.span) { record in
                 if record.end <= end { found.append(WALDumpLine(record)) }

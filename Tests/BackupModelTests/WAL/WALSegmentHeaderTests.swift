@@ -43,30 +43,40 @@ import Testing
     @Test func `is accepted when it is what the name says`() throws {
         let header = try #require(makeHeader())
         #expect(
-            try header.check(of: name(), length: 1 << 20, expecting: Self.cluster, ancestors: []) == .same)
-        #expect(try header.check(of: name(), length: 1 << 20, expecting: Self.cluster, ancestors: nil) == .same)
+            try WALSegmentHeader.check(
+                header, of: name(), length: 1 << 20, expecting: Self.cluster, ancestors: []) == .same)
+        #expect(try WALSegmentHeader.check(header, of: name(), length: 1 << 20, expecting: Self.cluster) == .same)
     }
 
     @Test func `may be of an ancestor, known or not`() throws {
         let header = try #require(makeHeader { writer in writer.timeline = 2 })
         let segment = try name(5)
         #expect(
-            try header.check(of: segment, length: 1 << 20, expecting: Self.cluster, ancestors: [1, 2]) == .ancestor(2))
+            try WALSegmentHeader.check(
+                header, of: segment, length: 1 << 20, expecting: Self.cluster, ancestors: [1, 2]) == .ancestor(2))
         #expect(
-            try header.check(of: segment, length: 1 << 20, expecting: Self.cluster, ancestors: nil)
+            try WALSegmentHeader.check(header, of: segment, length: 1 << 20, expecting: Self.cluster)
                 == .assumedAncestor(2))
         #expect(throws: BackupError.self) {
-            try header.check(of: segment, length: 1 << 20, expecting: Self.cluster, ancestors: [1, 3])
+            try WALSegmentHeader.check(
+                header, of: segment, length: 1 << 20, expecting: Self.cluster, ancestors: [1, 3])
         }
         #expect(throws: BackupError.self) {
-            try header.check(of: name(1), length: 1 << 20, expecting: Self.cluster, ancestors: nil)
+            try WALSegmentHeader.check(header, of: name(1), length: 1 << 20, expecting: Self.cluster)
         }
+    }
+
+    @Test func `that was not found is refused`() throws {
+        let error = #expect(throws: BackupError.self) {
+            try WALSegmentHeader.check(nil, of: name(), length: 1 << 20, expecting: Self.cluster)
+        }
+        #expect(error?.code == .walSegmentInvalid && error?.reason?.contains("does not begin with") == true)
     }
 
     @Test func `of another cluster is refused as such`() throws {
         let header = try #require(makeHeader())
         let error = #expect(throws: BackupError.self) {
-            try header.check(of: name(), length: 1 << 20, expecting: 42, ancestors: nil)
+            try WALSegmentHeader.check(header, of: name(), length: 1 << 20, expecting: 42)
         }
         #expect(error?.code == .wrongCluster && error?.reason?.contains("\(Self.cluster)") == true)
     }
@@ -80,7 +90,7 @@ import Testing
         ]
         for (name, length) in cases {
             let error = #expect(throws: BackupError.self, "\(name) \(length)") {
-                try header.check(of: name, length: length, expecting: Self.cluster, ancestors: nil)
+                try WALSegmentHeader.check(header, of: name, length: length, expecting: Self.cluster)
             }
             #expect(error?.code == .walSegmentInvalid)
         }
