@@ -67,8 +67,7 @@ extension LogicalBackup {
         }
         return BackupError(
             first.error.code, "\(failures.count) of \(count) databases could not be dumped.",
-            reason: failures.map { "'\($0.database)': \($0.error.message) \($0.error.reason ?? "")" }
-                .joined(separator: "; "),
+            reason: failures.map { "'\($0.database)': \($0.error.messageWithReason)" }.joined(separator: "; "),
             remedy: first.error.remedy)
     }
 

@@ -42,10 +42,9 @@ struct DumpRights: Sendable {
             let found: Findings
             do { found = try await look(into: database.name) } catch {
                 try Task.checkNotCancelled()
-                let known = RunLog.describe(error)
                 warnings.append(
                     "not known what is missing: '\(database.name)' could not be looked into: "
-                        + [known.message, known.reason].compactMap(\.self).joined(separator: " "))
+                        + RunLog.describe(error).messageWithReason)
                 continue
             }
             if let tables = found.guardedTables, !facts.isSuperuser {

@@ -46,7 +46,7 @@ struct ArchiveRoundTrip: Sendable {
             try check.finish()
             return .proved(segment: name, took: took)
         } catch {
-            return .damaged(segment: name, [error.message, error.reason].compactMap(\.self).joined(separator: " "))
+            return .damaged(segment: name, error.messageWithReason)
         }
     }
 }

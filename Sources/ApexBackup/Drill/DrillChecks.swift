@@ -53,7 +53,7 @@ struct DrillChecks: Sendable {
             // What fails because the drill is asked to stop says nothing of the restored data.
             try Task.checkCancellation()
             let known = RunLog.describe(error)
-            let text = [known.message, known.reason].compactMap { $0 }.joined(separator: " ")
+            let text = known.messageWithReason
             switch known.code {
             case .interrupted: throw known
             // A secret or a program that is not there is the policy's fault or the host's.

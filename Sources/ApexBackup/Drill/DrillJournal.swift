@@ -110,7 +110,7 @@ struct DrillJournal: Sendable {
     /// it from proving anything.
     static func fault(_ error: any Error, during phase: DrillSpan.Phase) -> DrillFault {
         let known = RunLog.describe(error)
-        let text = [known.message, known.reason].compactMap { $0 }.joined(separator: " ")
+        let text = known.messageWithReason
         switch known.code {
         case .interrupted: return .aborted(text)
         case .backupMissing, .backupAborted: return .noBackup(text)

@@ -20,7 +20,7 @@ struct DrillRecovery: Sendable {
     var replayAnswer: CheckAnswer {
         var differences: [String] = []
         do { try plan.requireEnd(replay.replayed) } catch {
-            differences.append([error.message, error.reason].compactMap(\.self).joined(separator: " "))
+            differences.append(error.messageWithReason)
         }
         return CheckAnswer(
             differences: differences,

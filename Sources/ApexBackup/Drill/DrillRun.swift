@@ -72,9 +72,7 @@ package struct DrillRun: Sendable {
                 return Outcome(
                     report: report, location: location, isCleanedUp: cleanup.isDone, wasInterrupted: wasInterrupted)
             } catch {
-                let known = RunLog.describe(error)
-                let text = [known.message, known.reason].compactMap { $0 }.joined(separator: " ")
-                record.observation.faults.append(.notRecorded(text))
+                record.observation.faults.append(.notRecorded(RunLog.describe(error).messageWithReason))
                 return Outcome(
                     report: record.makeReport(), location: nil, isCleanedUp: cleanup.isDone,
                     wasInterrupted: wasInterrupted)

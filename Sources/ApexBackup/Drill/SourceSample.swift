@@ -47,7 +47,7 @@ extension DrillRun {
                 onTimeline: prepared.recovery.timeline)
         case .failure(let error):
             try Task.checkNotCancelled()
-            answer = .none([error.message, error.reason].compactMap(\.self).joined(separator: " "))
+            answer = .none(error.messageWithReason)
         }
         journal.source = answer
         if case .none(let reason) = answer { journal.recovery?.sourceSilence = reason }

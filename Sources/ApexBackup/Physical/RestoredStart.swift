@@ -123,7 +123,7 @@ package struct RestoredStart: Sendable {
         } catch let cause {
             return BackupError(
                 cause.code, cause.message,
-                reason: [cause.reason, known.message, known.reason].compactMap(\.self).joined(separator: "; "),
+                reason: [cause.reason, known.messageWithReason].compactMap(\.self).joined(separator: "; "),
                 remedy: cause.remedy, unchanged: known.unchanged)
         }
     }

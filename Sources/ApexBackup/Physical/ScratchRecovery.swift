@@ -97,7 +97,7 @@ extension BackupError {
     fileprivate func after(_ cause: BackupError) -> BackupError {
         BackupError(
             code, message,
-            reason: [reason, "before that: \(cause.message)", cause.reason].compactMap(\.self).joined(separator: "; "),
+            reason: [reason, "before that: \(cause.messageWithReason)"].compactMap(\.self).joined(separator: "; "),
             remedy: remedy, unchanged: cause.unchanged)
     }
 }

@@ -53,7 +53,7 @@ struct DatabaseRestore {
                 }
             } catch {
                 let error = RunLog.describe(error)
-                warnings.append("the old database is left as '\(kept)': \(error.message) \(error.reason ?? "")")
+                warnings.append("the old database is left as '\(kept)': \(error.messageWithReason)")
             }
         }
         return (result, warnings)

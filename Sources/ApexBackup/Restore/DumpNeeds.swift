@@ -16,7 +16,7 @@ extension StoredArtefact {
         } catch  where sink.isComplete {
             // The end of the table of contents ends the reading.
         } catch  where error == sink.failure {
-            throw notUnderstood(error.code, [error.message, error.reason].compactMap(\.self).joined(separator: " "))
+            throw notUnderstood(error.code, error.messageWithReason)
         }
         guard sink.isComplete else { throw notUnderstood(.dumpIncomplete, "it is not whole") }
         return DumpNeeds(owners: sink.contents.owners, tablespaces: sink.contents.tablespaces)

@@ -129,7 +129,7 @@ struct UnfinishedSwap: Error {
         let (error, later) = (RunLog.describe(error), RunLog.describe(later))
         self.error = BackupError(
             .restoreFailed, "The swap of '\(name)' failed and could not be undone: it may take no sessions now.",
-            reason: "\(error.message) \(error.reason ?? "") Then: \(later.message) \(later.reason ?? "")",
+            reason: "\(error.messageWithReason) Then: \(later.messageWithReason)",
             remedy: "Run in another database, such as template1: \(statement);",
             unchanged: "The data of the database that was there is as it was.")
     }

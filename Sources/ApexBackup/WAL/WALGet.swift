@@ -94,7 +94,7 @@ package struct WALGet: Sendable {
                 guard let pause = WALGetRetry.pause(after: failures, with: error.code, elapsed: elapsed) else {
                     throw error
                 }
-                environment.note("\(error.message) \(error.reason ?? ""): it is tried again")
+                environment.note("\(error.messageWithReason): it is tried again")
                 try await environment.clocks.sleep(pause)
             }
         }

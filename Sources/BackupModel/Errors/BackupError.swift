@@ -24,6 +24,9 @@ public struct BackupError: Error, Sendable, Hashable, Codable {
         self.unchanged = unchanged
     }
 
+    /// The message and, as far as it is known, the reason, as they stand in a longer text.
+    package var messageWithReason: String { reason.map { "\(message) \($0)" } ?? message }
+
     /// The same error with `text` as its statement of what was not changed, unless it has one already.
     public func leaving(_ text: String) -> BackupError {
         var copy = self

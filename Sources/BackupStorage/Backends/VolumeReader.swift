@@ -37,7 +37,7 @@ private final class VolumeProof: ByteSink {
         }
         do { try next.write(bytes) } catch {
             guard error.code == .objectDamaged else { throw error }
-            throw damaged([error.message, error.reason].compactMap(\.self).joined(separator: " "))
+            throw damaged(error.messageWithReason)
         }
     }
 

@@ -19,6 +19,14 @@ import Testing
         #expect(error.leaving("Nothing.").unchanged == "All.")
     }
 
+    @Test func `stands in a longer text with its reason, as far as there is one`() {
+        let error = BackupError(.interrupted, "It stopped.", remedy: "Start again.")
+        #expect(error.messageWithReason == "It stopped.")
+        var known = error
+        known.reason = "SIGTERM"
+        #expect(known.messageWithReason == "It stopped. SIGTERM")
+    }
+
     @Test func `has an exit status between 1 and 125 for every code, and no two codes alike`() {
         for code in ErrorCode.allCases { #expect((1...125).contains(code.exitStatus)) }
         #expect(Set(ErrorCode.allCases.map(\.rawValue)).count == ErrorCode.allCases.count)
