@@ -1,3 +1,4 @@
+import BackupModel
 import FoundationEssentials
 import PostgresAccess
 import TestSupport

@@ -1,3 +1,4 @@
+internal import BackupModel
 package import PostgresAccess
 
 /// What tests of the command line need of a cluster: addresses and values as plain text.

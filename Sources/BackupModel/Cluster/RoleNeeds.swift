@@ -56,7 +56,7 @@ package struct RoleNeeds: Sendable, Hashable {
     /// What the role lacks, the most needed first.
     package var needs: [Need] {
         guard !isSuperuser else { return [] }
-        let name = role.asSQLIdentifier
+        let name = quoteIdentifier(role)
         var needs: [Need] = []
         if !mayReplicate {
             needs.append(
@@ -94,7 +94,7 @@ package struct RoleNeeds: Sendable, Hashable {
     }
 
     /// What lets the role end a WAL segment, in the database that it connects to.
-    package var grantOfSwitch: String { Self.execute("pg_switch_wal()", role.asSQLIdentifier) }
+    package var grantOfSwitch: String { Self.execute("pg_switch_wal()", quoteIdentifier(role)) }
 
     private static func execute(_ function: String, _ role: String) -> String {
         "GRANT EXECUTE ON FUNCTION pg_catalog.\(function) TO \(role);"

@@ -1,12 +1,10 @@
-extension String {
-    /// This name as an SQL identifier that means exactly it.
-    var asSQLIdentifier: String { "\"\(escaping(["\"": "\"\""]))\"" }
+/// `name` as an SQL identifier that means exactly this name.
+package func quoteIdentifier(_ name: String) -> String { "\"\(name.escaping(["\"": "\"\""]))\"" }
 
-    /// This text as an SQL string constant, whatever `standard_conforming_strings` is.
-    var asSQLConstant: String {
-        guard utf8.contains(ASCII.backslash) else { return "'\(escaping(["'": "''"]))'" }
-        return "E'\(escaping(["'": "''", "\\": "\\\\"]))'"
-    }
+/// `value` as an SQL string constant, whatever `standard_conforming_strings` is.
+package func quoteLiteral(_ value: String) -> String {
+    guard value.utf8.contains(ASCII.backslash) else { return "'\(value.escaping(["'": "''"]))'" }
+    return "E'\(value.escaping(["'": "''", "\\": "\\\\"]))'"
 }
 
 extension String {

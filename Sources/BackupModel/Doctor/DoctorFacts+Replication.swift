@@ -31,7 +31,7 @@ extension DoctorFacts {
         let isOurs = slot.name == wanted.slot
         let kept = slot.keptBytes.map { " It holds \(formatBytes(max(0, $0))) of WAL." } ?? ""
         let drop = DoctorFinding.Mend(
-            ["SELECT pg_drop_replication_slot(\(slot.name.asSQLConstant));"],
+            ["SELECT pg_drop_replication_slot(\(quoteLiteral(slot.name)));"],
             action: isOurs
                 ? "Or start 'apex-backup wal receive' again."
                 : "If nobody needs it: whoever it was made for has to begin anew.")
@@ -87,7 +87,7 @@ extension DoctorFacts {
         guard let free = space.freeBytes else {
             guard let used else {
                 return .notKnown(
-                    .pgWALSpace, "The size of pg_wal", grant: "GRANT pg_monitor TO \(role.role.asSQLIdentifier);")
+                    .pgWALSpace, "The size of pg_wal", grant: "GRANT pg_monitor TO \(quoteIdentifier(role.role));")
             }
             return DoctorFinding(
                 .pgWALSpace, .note, "\(used); how much is free beside it cannot be seen from here.",

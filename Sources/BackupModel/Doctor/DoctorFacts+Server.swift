@@ -32,7 +32,7 @@ extension DoctorFacts {
         let needs = role.needs
         guard !needs.isEmpty else {
             return [
-                DoctorFinding(.roleRights, .ok, "The role \(role.role.asSQLIdentifier) has all rights that it needs.")
+                DoctorFinding(.roleRights, .ok, "The role \(quoteIdentifier(role.role)) has all rights that it needs.")
             ]
         }
         return needs.map { need in

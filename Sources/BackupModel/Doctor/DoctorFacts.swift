@@ -213,7 +213,7 @@ package struct DoctorFacts: Sendable, Hashable {
             } else if self.value("allow_alter_system") == "off" {
                 actions.append("Set \(name) to '\(value)' where the server's configuration is managed.")
             } else {
-                mend.statements.append("ALTER SYSTEM SET \(name) = \(value.asSQLConstant);")
+                mend.statements.append("ALTER SYSTEM SET \(name) = \(quoteLiteral(value));")
             }
             if known?.needsRestart == true { mend.needsRestart = true } else { reloads = true }
             if known?.isPending == true { actions.append("A change of \(name) is waiting for a restart.") }

@@ -102,7 +102,7 @@ package struct CollationReport: Sendable, Hashable, Codable {
                 indexes.map { "REINDEX INDEX \($0);" }
                 + differences.filter { $0.here != nil && $0.recorded != $0.here }.map {
                     $0.collation == "default"
-                        ? "ALTER DATABASE \(name.asSQLIdentifier) REFRESH COLLATION VERSION;"
+                        ? "ALTER DATABASE \(quoteIdentifier(name)) REFRESH COLLATION VERSION;"
                         : "ALTER COLLATION \($0.collation) REFRESH VERSION;"
                 }
         }

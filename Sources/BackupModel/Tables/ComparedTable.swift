@@ -39,7 +39,7 @@ package struct ComparedTable: Sendable, Hashable {
 
     /// The rows that are its own: of a table that others inherit from, not theirs.
     fileprivate var source: String {
-        "\(isPartitioned ? "" : "ONLY ")\(schema.asSQLIdentifier).\(name.asSQLIdentifier)"
+        "\(isPartitioned ? "" : "ONLY ")\(quoteIdentifier(schema)).\(quoteIdentifier(name))"
     }
 }
 
@@ -59,7 +59,7 @@ package struct RowDifference: Sendable, Hashable {
         var form: Form
 
         func side(_ alias: String) -> String {
-            let column = "\(alias).\(name.asSQLIdentifier)"
+            let column = "\(alias).\(quoteIdentifier(name))"
             return switch form {
             case .value: column
             case .text: "\(column)::pg_catalog.text COLLATE pg_catalog.\"C\""
@@ -99,7 +99,7 @@ package struct RowDifference: Sendable, Hashable {
         self.restored = restored.source
         self.live = live.source
         key = restored.key.compactMap(pair)
-        firstKey = first.asSQLIdentifier
+        firstKey = quoteIdentifier(first)
         others = restored.columns.filter { !$0.isKey }.compactMap(pair)
         onlyInRestored = restored.columns.map(\.name).filter { live.column($0) == nil }
         onlyInLive = live.columns.map(\.name).filter { restored.column($0) == nil }

@@ -39,7 +39,7 @@ package struct RecoveredRelation: Sendable, Hashable {
     package var title: String { "\(schema).\(name)" }
 
     /// `schema.name` as SQL needs it.
-    package var sql: String { "\(schema.asSQLIdentifier).\(name.asSQLIdentifier)" }
+    package var sql: String { "\(quoteIdentifier(schema)).\(quoteIdentifier(name))" }
 
     /// What a query selects from to have its own rows, and not those of tables that inherit from it.
     package var rows: String { kind == .partitioned ? sql : "ONLY \(sql)" }

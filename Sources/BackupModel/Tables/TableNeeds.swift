@@ -41,7 +41,7 @@ package struct TableAct: Sendable, Hashable {
     }
 
     /// The statement that takes it from its table.
-    package var removal: String { "DROP \(kind.rawValue.uppercased()) \(name.asSQLIdentifier) ON \(table)" }
+    package var removal: String { "DROP \(kind.rawValue.uppercased()) \(quoteIdentifier(name)) ON \(table)" }
 
     fileprivate var title: String { "the \(kind.rawValue) '\(name)' of \(table)" }
 }
