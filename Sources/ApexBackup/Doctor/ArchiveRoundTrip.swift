@@ -25,28 +25,46 @@ struct ArchiveRoundTrip: Sendable {
         }
         _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
         let clocks = archive.repository.environment.clocks
-        let start = clocks.monotonic()
-        while try !archive.holdsFile(named: name) {
-            let waited = clocks.monotonic() - start
-            let now = try await session.archiver()
-            if let last = now.lastArchived, last.prefix(8) == name.prefix(8), last.prefix(24) >= name {
-                // It may have been stored since it was looked for.
-                guard try !archive.holdsFile(named: name) else { break }
-                return .elsewhere(segment: name)
+        let (outcome, took) = try await clocks.timed {
+            try await clocks.find(within: patience, every: .milliseconds(100)) {
+                try await arrival(of: name, since: before)
             }
-            guard waited < patience, now.failures - before.failures < Self.enoughFailures else {
-                return .missing(segment: name, waited: waited)
-            }
-            try await clocks.sleep(.milliseconds(100))
         }
-        let took = clocks.monotonic() - start
+        switch outcome {
+        case .stored: return proof(of: segment, after: took)
+        case .elsewhere: return .elsewhere(segment: name)
+        case .failing, nil: return .missing(segment: name, waited: took)
+        }
+    }
+
+    /// What became of a segment.
+    private enum Arrival {
+        case stored
+        /// The server says that it archived it, and it is not there.
+        case elsewhere
+        case failing
+    }
+
+    /// What became of a segment by now; `nil` while it may be on its way.
+    private func arrival(of name: String, since before: ArchiverStatus) async throws -> Arrival? {
+        if try archive.holdsFile(named: name) { return .stored }
+        let now = try await session.archiver()
+        if let last = now.lastArchived, last.prefix(8) == name.prefix(8), last.prefix(24) >= name {
+            // It may have been stored since it was looked for.
+            return try archive.holdsFile(named: name) ? .stored : .elsewhere
+        }
+        return now.failures - before.failures < Self.enoughFailures ? nil : .failing
+    }
+
+    /// Reads it back.
+    private func proof(of segment: WALSegmentName, after took: Duration) -> DoctorFacts.RoundTrip {
         do throws(BackupError) {
             let check = SegmentCheck(segment, expecting: archive.systemIdentifier, into: DiscardSink())
             try archive.read(segment, into: check)
             try check.finish()
-            return .proved(segment: name, took: took)
+            return .proved(segment: "\(segment)", took: took)
         } catch {
-            return .damaged(segment: name, error.messageWithReason)
+            return .damaged(segment: "\(segment)", error.messageWithReason)
         }
     }
 }

@@ -56,16 +56,12 @@ extension Doctor {
                 segmentSize: facts.segmentSize)
         else { throw unexpectedAnswer("pg_logical_emit_message") }
         let clocks = repository.environment.clocks
-        let start = clocks.monotonic()
-        while try archive.storedEnd(of: segment).map({ $0 < written }) ?? true {
-            let waited = clocks.monotonic() - start
-            guard waited < patience else {
-                facts.reception = .missing(waited: waited)
-                return
+        let (isStored, took) = try await clocks.timed {
+            try await clocks.wait(within: patience, every: .milliseconds(100)) {
+                try archive.storedEnd(of: segment).map { $0 >= written } ?? false
             }
-            try await clocks.sleep(.milliseconds(100))
         }
-        facts.reception = .proved(took: clocks.monotonic() - start)
+        facts.reception = isStored ? .proved(took: took) : .missing(waited: took)
     }
 
     /// Whether the segment before the one that the server writes is stored, or some of the one that it writes.

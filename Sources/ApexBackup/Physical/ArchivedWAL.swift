@@ -16,22 +16,18 @@ struct ArchivedWAL: Sendable {
     ///   archiver.
     func wait(from start: LogSequenceNumber, to stop: LogSequenceNumber, timeline: UInt32) async throws {
         let environment = archive.repository.environment
-        let clocks = environment.clocks
         let last = LogSequenceNumber(position: max(start.position, stop.position - 1))
-        let begin = clocks.monotonic()
-        var position = start
-        while let segment = WALSegmentName(timeline: timeline, containing: position, segmentSize: segmentSize),
-            segment.start <= last
-        {
+        var missing = WALSegmentName(timeline: timeline, containing: start, segmentSize: segmentSize)
+        let isWhole = try await environment.clocks.wait(within: patience, every: .milliseconds(200)) {
             // What is damaged does not get better.
-            if try archive.record(of: segment) != nil {
-                position = segment.end
-                continue
+            while let segment = missing, try archive.record(of: segment) != nil {
+                missing = segment.end > last ? nil : segment.next
             }
-            guard clocks.monotonic() - begin < patience else { throw await missing(segment) }
+            guard let segment = missing else { return true }
             environment.events(.progress(subject: "waiting for WAL segment \(segment)", bytes: 0, of: nil))
-            try await clocks.sleep(.milliseconds(200))
+            return false
         }
+        if !isWhole, let missing { throw await self.missing(missing) }
     }
 
     private func missing(_ segment: WALSegmentName) async -> BackupError {

@@ -87,11 +87,13 @@ extension WALVerification {
         _ writes: Set<ObjectKey>, beside segment: WALSegmentName, _ archive: WALArchive, by end: Duration
     ) async throws(BackupError) -> Bool {
         let clocks = repository.environment.clocks
-        while try !self.writes(beside: segment, archive).isDisjoint(with: writes) {
-            guard clocks.monotonic() < end else { return false }
-            do { try await clocks.sleep(.milliseconds(200)) } catch { throw RunLog.describe(error) }
+        do {
+            return try await clocks.wait(within: end - clocks.monotonic(), every: .milliseconds(200)) {
+                try self.writes(beside: segment, archive).isDisjoint(with: writes)
+            }
+        } catch {
+            throw RunLog.describe(error)
         }
-        return true
     }
 
     /// What is wrong because of a hole; `nil` if nothing is.

@@ -83,15 +83,12 @@ package struct RecoveryMark: Sendable {
 
     private func isArchived(_ mark: Result) async throws -> Bool {
         let incarnations = try repository.incarnations().map(\.systemIdentifier)
-        let clocks = repository.environment.clocks
-        let end = clocks.monotonic() + patience
-        while true {
+        return try await repository.environment.clocks.wait(within: patience, every: .milliseconds(100)) {
             for system in incarnations {
                 let archive = try WALArchive(repository, systemIdentifier: system)
                 if try archive.holdsFile(named: mark.segment) { return true }
             }
-            guard clocks.monotonic() < end else { return false }
-            try await clocks.sleep(.milliseconds(100))
+            return false
         }
     }
 }
