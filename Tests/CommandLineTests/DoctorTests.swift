@@ -246,6 +246,18 @@ import Testing
                     #expect(finding.needsRestart)
                     for statement in finding.statements { try await cluster.execute(statement, in: server) }
                 }
+                let policy = "\(cluster.directory)/archive.yaml"
+                try Data(
+                    """
+                    apiVersion: apex-backup/v1
+                    kind: BackupPolicy
+                    backup: {physical: {wal: archive}}
+                    """.utf8
+                ).write(to: URL(filePath: policy))
+                let archive = try findings(try await tool.run("doctor", "--json", "--policy", policy))
+                #expect(archive.first { $0.code == "archive-mode" }?.level == "error", "\(archive)")
+                let senders = archive.first { $0.code == "wal-senders" }
+                #expect(senders?.found.contains("a base backup needs one") == true, "\(archive)")
             }
             #expect(found.first { $0.code == "archive-mode" }?.level == "warning")
             #expect(found.first { $0.code == "wal-level" }?.level == "error")

@@ -15,7 +15,7 @@ extension Doctor {
             server: server, role: try await RoleNeeds(of: session, facts: server),
             wanted: .init(
                 cluster: policy.name, rpo: policy.objectives.rpo, rto: policy.objectives.rto,
-                window: policy.retentionWindow, archiveCommand: archiveCommand),
+                window: policy.retentionWindow, archiveCommand: archiveCommand, backupWAL: policy.physical.wal),
             now: after,
             clock: ClockDifference(server: clock, between: before, and: after))
         facts.settings = try await session.serverSettings()

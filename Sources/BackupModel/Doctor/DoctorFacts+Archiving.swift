@@ -32,12 +32,18 @@ extension DoctorFacts {
                 changes = setting(
                     ("wal_level", "replica"), ("archive_mode", "on"), ("archive_command", wanted.archiveCommand))
             }
-            return receives
-                ? DoctorFinding(
+            guard !receives else {
+                return DoctorFinding(
                     .archiveMode, .note, "archive_mode is off: the WAL comes by 'apex-backup wal receive' alone.")
+            }
+            let text = "archive_mode is off: no WAL is archived."
+            return wanted.backupWAL == .stream
+                ? DoctorFinding(
+                    .archiveMode, .warning, text, why: "Only the moments of backups can be restored.", mend: changes)
                 : DoctorFinding(
-                    .archiveMode, .warning, "archive_mode is off: no WAL is archived.",
-                    why: "Only the moments of backups can be restored.", mend: changes)
+                    .archiveMode, .error, text,
+                    why: "With backup.physical.wal: archive a base backup has its WAL from there: none is taken.",
+                    mend: changes)
         }
         if mode == "always" {
             return DoctorFinding(

@@ -5,21 +5,22 @@ extension DoctorFacts {
             + [synchronousReceiver].compactMap(\.self)
     }
 
-    /// A base backup has one connection for the files and one for the WAL, with a slot.
+    /// A base backup has one connection for the files and, if its WAL is streamed, one for that, with a slot.
     private var walSenders: DoctorFinding {
+        let needed: Int64 = wanted.backupWAL == .stream ? 2 : 1
         let most = number("max_wal_senders") ?? 0
         let free = most - Int64(sendersInUse)
         let text = "max_wal_senders is \(most), of which \(sendersInUse) are in use"
-        guard server.major >= 15, free < 2 else { return DoctorFinding(.walSenders, .ok, "\(text).") }
+        guard server.major >= 15, free < needed else { return DoctorFinding(.walSenders, .ok, "\(text).") }
         return DoctorFinding(
-            .walSenders, .error, "\(text): a base backup needs two.",
+            .walSenders, .error, "\(text): a base backup needs \(needed == 2 ? "two" : "one").",
             mend: setting(("max_wal_senders", "\(max(10, sendersInUse + 4))")))
     }
 
     private var replicationSlots: DoctorFinding {
         let most = number("max_replication_slots") ?? 0
         let text = "max_replication_slots is \(most), of which \(slotsInUse) are in use"
-        guard server.major >= 15, most <= Int64(slotsInUse) else {
+        guard server.major >= 15, wanted.backupWAL == .stream, most <= Int64(slotsInUse) else {
             return DoctorFinding(.replicationSlots, .ok, "\(text).")
         }
         return DoctorFinding(

@@ -23,7 +23,16 @@ extension DoctorFacts {
     }
 
     private var standby: DoctorFinding {
-        DoctorFinding(
+        guard wanted.backupWAL == .stream else {
+            return DoctorFinding(
+                .standby, .warning,
+                "The server is a standby, of which no base backup is taken whose WAL comes from the archive.",
+                why: "The segment in which it ends is archived only when the primary has filled it.",
+                mend: .init(
+                    action: "Write backup.physical.wal: stream, or let cluster.url lead to the primary, and ask that: "
+                        + "'apex-backup doctor URL'."))
+        }
+        return DoctorFinding(
             .standby, .note, "The server is a standby: what it archives, if anything, is up to archive_mode = always.",
             mend: .init(action: "Ask the primary too: 'apex-backup doctor URL'."))
     }

@@ -135,13 +135,19 @@ package struct DoctorFacts: Sendable, Hashable {
         package var window: Duration
         /// The `archive_command` of this program, repository and cluster.
         package var archiveCommand: String
+        /// From where a base backup has the WAL that it needs.
+        package var backupWAL: BackupPolicy.PhysicalSettings.WALCapture
 
-        package init(cluster: String, rpo: Duration, rto: Duration, window: Duration, archiveCommand: String) {
+        package init(
+            cluster: String, rpo: Duration, rto: Duration, window: Duration, archiveCommand: String,
+            backupWAL: BackupPolicy.PhysicalSettings.WALCapture = .stream
+        ) {
             self.cluster = cluster
             self.rpo = rpo
             self.rto = rto
             self.window = window
             self.archiveCommand = archiveCommand
+            self.backupWAL = backupWAL
         }
 
         /// The name of the slot that `wal receive` has.

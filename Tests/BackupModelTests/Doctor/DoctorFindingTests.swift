@@ -93,11 +93,18 @@ import Testing
             $0.settings["archive_mode"]?.value = "off"
             $0.settings["wal_level"]?.value = "minimal"
         }
+        expect(.archiveMode, .error, do: on, restart: true) {
+            $0.settings["archive_mode"]?.value = "off"
+            $0.wanted.backupWAL = .archive
+        }
         expect(.archiveMode, .note, "standbys archive too", set("archive_mode", "always", restart: true))
         let receiver = DoctorFacts.Slot(name: "apex_backup_main", isActive: true, status: "reserved")
-        expect(.archiveMode, .note, "wal receive' alone") {
-            $0.settings["archive_mode"]?.value = "off"
-            $0.slots = [receiver]
+        for wal in BackupPolicy.PhysicalSettings.WALCapture.allCases {
+            expect(.archiveMode, .note, "wal receive' alone") {
+                $0.settings["archive_mode"]?.value = "off"
+                $0.slots = [receiver]
+                $0.wanted.backupWAL = wal
+            }
         }
         expect(.archiveMode, .note, "stores the same WAL too") { $0.slots = [receiver] }
         expect(.archiveMode, .warning, do: on, restart: true) {
@@ -218,6 +225,22 @@ import Testing
         expect(.replicationSlots, .error, do: ["ALTER SYSTEM SET max_replication_slots = '14';"], restart: true) {
             $0.slotsInUse = 10
         }
+        // Without a stream of WAL beside the files.
+        expect(.walSenders, .ok) {
+            $0.wanted.backupWAL = .archive
+            $0.sendersInUse = 9
+        }
+        expect(
+            .walSenders, .error, "a base backup needs one", do: ["ALTER SYSTEM SET max_wal_senders = '14';"],
+            restart: true
+        ) {
+            $0.wanted.backupWAL = .archive
+            $0.sendersInUse = 10
+        }
+        expect(.replicationSlots, .ok) {
+            $0.wanted.backupWAL = .archive
+            $0.slotsInUse = 10
+        }
         // Of PostgreSQL 14 no base backup is taken.
         expect(.walSenders, .ok) {
             $0.sendersInUse = 10
@@ -314,6 +337,10 @@ import Testing
 
     @Test func `of a standby leaves the archive to its primary`() {
         expect(.standby, .note) { $0.server.inRecovery = true }
+        expect(.standby, .warning, "whose WAL comes from the archive") {
+            $0.server.inRecovery = true
+            $0.wanted.backupWAL = .archive
+        }
         let codes = Self.facts { $0.server.inRecovery = true }.findings.map(\.code)
         #expect(!codes.contains { [.archiveMode, .archiveCommand, .archiveTimeout, .archiveRoundTrip].contains($0) })
         let always = Self.facts {
