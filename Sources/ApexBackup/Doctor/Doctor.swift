@@ -9,6 +9,7 @@ package struct Doctor: Sendable {
     let settings: EffectivePolicy
     /// How long to wait for a segment to reach the repository; `nil` sends none.
     let patience: Duration?
+    var longestSilence = PostgresSession.longestSilence
 
     package init(settings: EffectivePolicy, patience: Duration?) {
         self.settings = settings
@@ -25,7 +26,8 @@ package struct Doctor: Sendable {
         let place = try openRepository()
         do {
             return try await PostgresSession.with(
-                connection, applicationName: "apex-backup doctor", timeout: DumpSource.connectTimeout
+                connection, applicationName: "apex-backup doctor", timeout: DumpSource.connectTimeout,
+                longestSilence: longestSilence
             ) { session in
                 // Settings would stay in a pool, and others commit without their standby.
                 try await session.requireDirectConnection()
@@ -38,9 +40,9 @@ package struct Doctor: Sendable {
         } catch {
             let known = RunLog.describe(error)
             guard known.code != .interrupted, known.code != .settings else { throw known }
-            let isSilent = known.code == .serverUnreachable
+            let isGone = known.code == .serverUnreachable || known.code == .serverConnectionLost
             return DoctorFinding.worstFirst([
-                Self.finding(isSilent ? .serverUnreachable : .serverRefused, known), place.finding,
+                Self.finding(isGone ? .serverUnreachable : .serverRefused, known), place.finding,
             ])
         }
     }

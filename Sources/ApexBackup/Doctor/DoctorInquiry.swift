@@ -32,7 +32,9 @@ extension Doctor {
             }
         }
         if facts.receiver?.isSynchronous == true, facts.remoteApply.isEmpty, !server.inRecovery {
-            facts.receiver?.latency = try await CommitLatency(session: session, clocks: clocks).measure()
+            facts.receiver?.latency = try await CommitLatency(
+                connection: session.settings, clocks: clocks, longestSilence: longestSilence
+            ).measure()
         }
         return facts
     }

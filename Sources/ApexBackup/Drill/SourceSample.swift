@@ -13,7 +13,9 @@ extension DrillRun {
     ///
     /// It may be gone, or nobody may have said where it is: that is an answer too. A failure may be that it takes
     /// connections and hangs: one that says nothing for `longestSilence` is not waited for.
-    func askSource(longestSilence: Duration = .seconds(60)) async -> Result<SourceSample, BackupError>? {
+    func askSource(
+        longestSilence: Duration = PostgresSession.longestSilence
+    ) async -> Result<SourceSample, BackupError>? {
         guard policy.source.target == .moment(.latest) else { return nil }
         let clocks = environment.clocks
         do {

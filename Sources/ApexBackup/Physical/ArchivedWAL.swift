@@ -44,7 +44,8 @@ struct ArchivedWAL: Sendable {
     private func archiverStatus() async -> String {
         do {
             return try await PostgresSession.with(
-                connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout
+                connection, applicationName: "apex-backup", timeout: DumpSource.connectTimeout,
+                longestSilence: PostgresSession.longestSilence
             ) { session in
                 let mode = try await session.query("SELECT pg_catalog.current_setting('archive_mode')").firstValue
                 return try await session.archiver().words(archiveMode: mode ?? "not known")

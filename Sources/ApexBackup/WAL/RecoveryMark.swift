@@ -20,6 +20,7 @@ package struct RecoveryMark: Sendable {
     let connection: ConnectionSettings
     /// How long to wait for the segment to be archived.
     let patience: Duration
+    var longestSilence = PostgresSession.longestSilence
 
     package init(repository: Repository, connection: ConnectionSettings, patience: Duration) {
         self.repository = repository
@@ -29,28 +30,58 @@ package struct RecoveryMark: Sendable {
 
     /// Writes a heartbeat and the restore point, ends the segment, and waits until that is archived.
     ///
-    /// - Throws: ``ErrorCode/permissionDenied`` with the statement that grants what is missing.
+    /// - Throws: ``ErrorCode/permissionDenied`` with the statement that grants what is missing. Every error says whether
+    ///   the mark was made.
     package func run(name: String) async throws -> Result {
         guard (1...63).contains(name.utf8.count), !name.utf8.contains(0) else {
             throw BackupError(
                 .usage, "'\(name)' cannot be the name of a restore point.", reason: "it has 1 to 63 bytes",
                 remedy: "Choose another name.", unchanged: "Nothing was marked.")
         }
-        try repository.requireRegistration()
-        var result = try await PostgresSession.with(
-            connection, applicationName: "apex-backup mark", timeout: DumpSource.connectTimeout
-        ) { session in
-            do {
-                return try await mark(name, in: session)
-            } catch {
-                throw RunLog.describe(error).leaving("Nothing was marked.")
+        var progress = Progress.begun
+        do {
+            try repository.requireRegistration()
+            var result = try await PostgresSession.with(
+                connection, applicationName: "apex-backup mark", timeout: DumpSource.connectTimeout,
+                longestSilence: longestSilence
+            ) { session in
+                try await requirePrimary(in: session)
+                _ = try await session.writeHeartbeat()
+                progress = .asked
+                let result = try await mark(name, in: session)
+                progress = .marked(result.lsn)
+                _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
+                return result
             }
+            result.isArchived = try await isArchived(result)
+            return result
+        } catch {
+            let known = RunLog.describe(error)
+            throw known.leaving(progress.remark(after: known.code))
         }
-        result.isArchived = try await isArchived(result)
-        return result
     }
 
-    private func mark(_ name: String, in session: PostgresSession) async throws -> Result {
+    /// How far a mark has come.
+    enum Progress: Sendable, Hashable {
+        /// The server was not asked for it yet.
+        case begun
+        case asked
+        case marked(LogSequenceNumber)
+
+        /// What an error with `code` leaves behind.
+        func remark(after code: ErrorCode) -> String {
+            switch self {
+            case .asked where code == .serverConnectionLost || code == .interrupted:
+                "Whether the mark was made is not known. If you mark again by the same name, the first one counts."
+            case .begun, .asked: "Nothing was marked."
+            case .marked(let lsn):
+                "The mark was made, at \(lsn). It can be restored when the WAL segment that holds it is archived."
+            }
+        }
+    }
+
+    /// Refuses a server that is another cluster's, or on which the role cannot mark.
+    private func requirePrimary(in session: PostgresSession) async throws {
         let facts = try await session.serverFacts()
         try repository.requireIncarnation(facts.systemIdentifier)
         guard !facts.inRecovery else {
@@ -64,7 +95,9 @@ package struct RecoveryMark: Sendable {
                 reason: "it lacks EXECUTE on pg_create_restore_point or pg_switch_wal",
                 remedy: need.statements.joined(separator: " "))
         }
-        _ = try await session.writeHeartbeat()
+    }
+
+    private func mark(_ name: String, in session: PostgresSession) async throws -> Result {
         let point = try await session.query(
             """
             SELECT lsn, pg_catalog.pg_walfile_name(lsn OPERATOR(pg_catalog.-) 1) AS segment,
@@ -75,10 +108,7 @@ package struct RecoveryMark: Sendable {
             let segment = point.value(0, "segment"), let timeline = UInt32(segment.prefix(8), radix: 16),
             let clock = point.time(0, "clock")
         else { throw unexpectedAnswer("pg_create_restore_point") }
-        _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
-        return Result(
-            name: name, lsn: lsn, timeline: timeline, at: clock, segment: segment,
-            isArchived: false)
+        return Result(name: name, lsn: lsn, timeline: timeline, at: clock, segment: segment, isArchived: false)
     }
 
     private func isArchived(_ mark: Result) async throws -> Bool {

@@ -14,9 +14,14 @@ package struct ServerWAL: Sendable {
     private let lastCommitAt: Timestamp?
 
     /// Asks the server; a role that is a member of `pg_monitor` may see everything.
-    package static func ask(_ connection: ConnectionSettings) async throws -> ServerWAL {
+    ///
+    /// - Throws: ``ErrorCode/serverConnectionLost`` for one that says nothing for `longestSilence`.
+    package static func ask(
+        _ connection: ConnectionSettings, longestSilence: Duration = PostgresSession.longestSilence
+    ) async throws -> ServerWAL {
         try await PostgresSession.with(
-            connection, applicationName: "apex-backup wal status", timeout: DumpSource.connectTimeout
+            connection, applicationName: "apex-backup wal status", timeout: DumpSource.connectTimeout,
+            longestSilence: longestSilence
         ) { try await ServerWAL($0) }
     }
 

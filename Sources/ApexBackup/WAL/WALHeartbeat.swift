@@ -15,6 +15,7 @@ package struct WALHeartbeat: Sendable {
 
     let repository: Repository
     let connection: ConnectionSettings
+    var longestSilence = PostgresSession.longestSilence
 
     package init(repository: Repository, connection: ConnectionSettings) {
         self.repository = repository
@@ -27,7 +28,8 @@ package struct WALHeartbeat: Sendable {
     package func run() async throws -> Result {
         try repository.requireRegistration()
         return try await PostgresSession.with(
-            connection, applicationName: Self.applicationName, timeout: DumpSource.connectTimeout
+            connection, applicationName: Self.applicationName, timeout: DumpSource.connectTimeout,
+            longestSilence: longestSilence
         ) { session in
             let facts = try await session.serverFacts()
             try repository.requireIncarnation(facts.systemIdentifier)

@@ -15,7 +15,7 @@ package struct WALReception: Sendable {
         /// Whether WAL is stored as soon as it comes, whether or not the server is known to wait for it.
         package var isSynchronous: Bool
         /// For how long the server may owe an answer, or news of its stream, before it is taken for lost.
-        package var longestSilence = Duration.seconds(60)
+        package var longestSilence = PostgresSession.longestSilence
 
         package init(slot: ReplicationSlotName, interval: Duration, heartbeat: Duration, isSynchronous: Bool) {
             self.slot = slot

@@ -100,7 +100,7 @@ extension PostgresConnection {
 
     /// Reads what comes after the copied bytes, and the error with which the command ended, if it did.
     ///
-    /// - Throws: ``StatementFailure/connectionLost(_:)`` alone: what the server sent before its error counts too.
+    /// - Throws: ``StatementFailure`` of a lost connection alone: what the server sent before its error counts too.
     func finishCopy() throws(StatementFailure) -> (after: CommandRows, failure: ServerError?) {
         var after: CommandRows = []
         var failure: ServerError?
@@ -115,7 +115,7 @@ extension PostgresConnection {
             default:
                 switch unsafe self.failure(of: result) {
                 case .server(let error): failure = failure ?? error
-                case .connectionLost(let message): throw .connectionLost(message)
+                case let lost: throw lost
                 }
             }
         }

@@ -15,6 +15,8 @@ struct ConnectFailure: Error {
 enum StatementFailure: Error {
     case server(ServerError)
     case connectionLost(String)
+    /// The server has sent nothing for as long as it may.
+    case silent(String)
 }
 
 /// A libpq connection, used by its session's thread alone; only ``ConnectionInterrupt`` reaches it from elsewhere.
@@ -163,7 +165,7 @@ enum StatementFailure: Error {
 
     func giveUp(after silence: ServerSilence) -> StatementFailure {
         giveUp()
-        return .connectionLost("the server has sent nothing for \(silence.text)")
+        return .silent("the server has sent nothing for \(silence.text)")
     }
 
     func send(_ sql: String, _ parameters: [String?]?) throws(StatementFailure) {

@@ -60,7 +60,7 @@ extension ReplicationSession {
             var reports = WALStreamReports()
             var isEnding = false
             var broken: (any Error)?
-            var silence = ServerSilence(longest: connection.longestSilence ?? Self.longestSilence)
+            var silence = ServerSilence(longest: connection.longestSilence ?? PostgresSession.longestSilence)
             while true {
                 let progress = try connection.nextMessage(waits: false) { message in
                     // Thrown from here it would be cancelled on the server first, which may not answer any more.
@@ -99,8 +99,6 @@ extension ReplicationSession {
             return .timelineEnded(next: next, at: position)
         }
     }
-
-    private static let longestSilence = Duration.seconds(60)
 }
 
 /// Decides when a report is due.

@@ -1,6 +1,9 @@
 import BackupModel
 
 extension PostgresSession {
+    /// For how long a server may send nothing while it owes the answer to a statement that is short.
+    package static let longestSilence = Duration.seconds(60)
+
     /// Opens a session; `timeout` is for each address that the settings lead to.
     ///
     /// No time-out of the role, the database or the server ends its statements or the session, except through a pooler. A
@@ -151,6 +154,8 @@ extension PostgresSession {
         switch failure {
         case .connectionLost(let message):
             return settings.lostError(message, isStandby: isStandby)
+        case .silent(let message):
+            return settings.silenceError(message)
         case .server(let error):
             lastServerError = error
             return error.backupError(from: settings, isStandby: isStandby)

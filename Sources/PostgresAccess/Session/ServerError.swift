@@ -75,6 +75,14 @@ extension ConnectionSettings {
                 + (isStandby ? " \(ServerError.conflictRemedy)" : ""))
     }
 
+    /// A server that takes connections and hangs looks like this, and so does a network that drops what it should carry.
+    func silenceError(_ message: String) -> BackupError {
+        BackupError(
+            .serverConnectionLost, "The server \(redacted) does not answer any more.", reason: message,
+            remedy: "Look whether its host, its disks or the server itself hang, and whether something on the network "
+                + "holds back what is sent, then run again.")
+    }
+
     /// Says why a connection could not be made: by the server's SQLSTATE if it gave one, else by how far it got.
     func connectError(_ failure: ConnectFailure, timeout: Duration) -> BackupError {
         let words = redact(readable(failure.message))
