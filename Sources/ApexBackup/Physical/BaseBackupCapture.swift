@@ -32,6 +32,8 @@ struct BaseBackupCapture: Sendable {
     let settings: BackupPolicy.PhysicalSettings
     let level: Int
     let workers: Int
+    /// How often a heartbeat is written.
+    let heartbeat: Duration
 
     /// What a part of the capture came to.
     private enum Part: Sendable {
@@ -175,8 +177,8 @@ struct BaseBackupCapture: Sendable {
     /// Writes heartbeats until cancelled.
     private func writeHeartbeats() async {
         guard !source.facts.inRecovery else { return }
-        let heartbeat = WALHeartbeat(repository: repository, connection: source.connection)
-        repeat { await heartbeat.runBeside() } while await isTime(after: .seconds(30))
+        let writing = WALHeartbeat(repository: repository, connection: source.connection)
+        repeat { await writing.runBeside() } while await isTime(after: heartbeat)
     }
 
     /// Whether the time passed, and nobody asked to stop.

@@ -12,11 +12,17 @@ package struct PhysicalBackup: Sendable {
         package var jobs: Int?
         /// The most memory it may use, in bytes; `nil` is the standard.
         package var memory: Int64?
+        /// How often a heartbeat is written while it runs.
+        package var heartbeat: Duration
 
-        package init(settings: BackupPolicy.PhysicalSettings, jobs: Int? = nil, memory: Int64? = nil) {
+        package init(
+            settings: BackupPolicy.PhysicalSettings, jobs: Int? = nil, memory: Int64? = nil,
+            heartbeat: Duration = .seconds(30)
+        ) {
             self.settings = settings
             self.jobs = jobs
             self.memory = memory
+            self.heartbeat = heartbeat
         }
     }
 
@@ -105,7 +111,7 @@ package struct PhysicalBackup: Sendable {
         do {
             let capture = BaseBackupCapture(
                 run: run, repository: repository, source: source, objects: objects, settings: request.settings,
-                level: level, workers: workers)
+                level: level, workers: workers, heartbeat: request.heartbeat)
             let captured = try await phases.measure("files") { try await capture.run() }
             if request.settings.wal == .archive {
                 try await phases.measure("wal") {

@@ -23,6 +23,12 @@ package struct WALReception: Sendable {
             self.heartbeat = heartbeat
             self.isSynchronous = isSynchronous
         }
+
+        /// What has not come about while the server could not be asked beside its stream.
+        func omission(ofStandby isStandby: Bool) -> String {
+            heartbeat > .zero && !isStandby
+                ? "no heartbeat was written" : "whether commits wait for this receiver was not asked"
+        }
     }
 
     /// What was received until it was asked to stop.

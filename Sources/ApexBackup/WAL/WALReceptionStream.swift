@@ -34,7 +34,7 @@ struct WALReceptionStream: Sendable {
             let place = try await place(kept: kept, of: source, archive, in: session)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await receive(place, of: source, into: archive, over: session) }
-                group.addTask { try await attend() }
+                group.addTask { try await attend(source) }
                 group.addTask { try await rollUp() }
                 var hasFilledHole = false
                 var failure: (any Error)?
@@ -231,14 +231,15 @@ extension WALReceptionStream {
     }
 
     /// Writes heartbeats, and looks whether the server waits for this receiver.
-    private func attend() async throws {
+    private func attend(_ source: WALReceptionSource) async throws {
+        var isStandby = source.facts.inRecovery
         while true {
             do {
                 try await PostgresSession.with(
                     reception.connection, applicationName: WALHeartbeat.applicationName,
                     timeout: DumpSource.connectTimeout, longestSilence: request.longestSilence
                 ) { session in
-                    let isStandby = try await session.query("SELECT pg_catalog.pg_is_in_recovery()").firstValue == "t"
+                    isStandby = try await session.query("SELECT pg_catalog.pg_is_in_recovery()").firstValue == "t"
                     let names = try await session.synchronousStandbys(
                         requiring: request.slot.description, inRecovery: isStandby)
                     log.isSynchronous = request.isSynchronous || names.include(request.slot.description)
@@ -249,7 +250,7 @@ extension WALReceptionStream {
             } catch {
                 try Task.checkCancellation()
                 let known = RunLog.describe(error)
-                environment.note("no heartbeat was written: \(known.reason ?? known.message)")
+                environment.note("\(request.omission(ofStandby: isStandby)): \(known.reason ?? known.message)")
             }
             try await environment.clocks.sleep(request.heartbeat > .zero ? request.heartbeat : .seconds(30))
         }

@@ -98,7 +98,8 @@ struct Backup: OperatorCommand {
                 let backup = PhysicalBackup(
                     repository: repository, connection: try settings.connection(),
                     request: .init(
-                        settings: physical, jobs: jobs ?? settings.policy.jobs, memory: settings.policy.memory))
+                        settings: physical, jobs: jobs ?? settings.policy.jobs, memory: settings.policy.memory,
+                        heartbeat: settings.policy.objectives.heartbeat()))
                 return try await backup.run()
             }
             let backup = LogicalBackup(

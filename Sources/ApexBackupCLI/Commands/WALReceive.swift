@@ -30,7 +30,7 @@ struct WALReceiveCommand: OperatorCommand {
     @Option(help: "For how long WAL may be in memory only, for example 5s.")
     var interval = "5s"
 
-    @Option(help: "How often a heartbeat is written, at most a tenth of objectives.rpo; 0s for never.")
+    @Option(help: "How often a heartbeat is written, 1s to a tenth of objectives.rpo; 0s for never.")
     var heartbeat = "30s"
 
     @Flag(help: "Store as soon as anything comes, whether or not the server waits for it.")
@@ -59,7 +59,7 @@ struct WALReceiveCommand: OperatorCommand {
             connection: try settings.connection(),
             request: .init(
                 slot: slot, interval: DurationText.parse(interval) ?? .zero,
-                heartbeat: min(DurationText.parse(heartbeat) ?? .zero, settings.policy.objectives.rpo / 10),
+                heartbeat: settings.policy.objectives.heartbeat(every: DurationText.parse(heartbeat) ?? .zero),
                 isSynchronous: synchronous),
             open: { () throws(BackupError) in try settings.repository() })
         if dropSlot {

@@ -138,6 +138,13 @@ extension BackupPolicy {
 
         /// The runbooks' objectives.
         package init() {}
+
+        /// How often a heartbeat is written of those that are wanted every `interval`; zero is never.
+        ///
+        /// What is lost is known up to the last heartbeat: ten come within the RPO, and no more than one a second.
+        package func heartbeat(every interval: Duration = .seconds(30)) -> Duration {
+            interval > .zero ? max(.seconds(1), min(interval, rpo / 10)) : .zero
+        }
     }
 
     /// Where a restore goes.

@@ -40,6 +40,15 @@ import Testing
         return try #require(process)
     }
 
+    @Test func `misses a heartbeat only where one is wanted`() {
+        var request = WALReception.Request(
+            slot: Self.slot, interval: .seconds(5), heartbeat: .seconds(1), isSynchronous: false)
+        #expect(request.omission(ofStandby: false) == "no heartbeat was written")
+        #expect(request.omission(ofStandby: true) == "whether commits wait for this receiver was not asked")
+        request.heartbeat = .zero
+        #expect(request.omission(ofStandby: false) == "whether commits wait for this receiver was not asked")
+    }
+
     @Test func `takes a frozen server for lost, goes on when it is back, and ends beside it`() async throws {
         try await PostgresCluster.with { cluster in
             let scratch = try await ScratchRepository(for: cluster)
