@@ -41,19 +41,19 @@ package struct RecoveryMark: Sendable {
         var progress = Progress.begun
         do {
             try repository.requireRegistration()
-            var result = try await PostgresSession.with(
+            var (result, systemIdentifier) = try await PostgresSession.with(
                 connection, applicationName: "apex-backup mark", timeout: DumpSource.connectTimeout,
                 longestSilence: longestSilence
             ) { session in
-                try await requirePrimary(in: session)
+                let systemIdentifier = try await requirePrimary(in: session)
                 _ = try await session.writeHeartbeat()
                 progress = .asked
                 let result = try await mark(name, in: session)
                 progress = .marked(result.lsn)
                 _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
-                return result
+                return (result, systemIdentifier)
             }
-            result.isArchived = try await isArchived(result)
+            result.isArchived = try await isArchived(result.segment, of: systemIdentifier)
             return result
         } catch {
             let known = RunLog.describe(error)
@@ -80,8 +80,8 @@ package struct RecoveryMark: Sendable {
         }
     }
 
-    /// Refuses a server that is another cluster's, or on which the role cannot mark.
-    private func requirePrimary(in session: PostgresSession) async throws {
+    /// Refuses a server that is another cluster's, or on which the role cannot mark; returns its system identifier.
+    private func requirePrimary(in session: PostgresSession) async throws -> String {
         let facts = try await session.serverFacts()
         try repository.requireIncarnation(facts.systemIdentifier)
         guard !facts.inRecovery else {
@@ -95,6 +95,7 @@ package struct RecoveryMark: Sendable {
                 reason: "it lacks EXECUTE on pg_create_restore_point or pg_switch_wal",
                 remedy: need.statements.joined(separator: " "))
         }
+        return facts.systemIdentifier
     }
 
     private func mark(_ name: String, in session: PostgresSession) async throws -> Result {
@@ -111,14 +112,12 @@ package struct RecoveryMark: Sendable {
         return Result(name: name, lsn: lsn, timeline: timeline, at: clock, segment: segment, isArchived: false)
     }
 
-    private func isArchived(_ mark: Result) async throws -> Bool {
-        let incarnations = try repository.incarnations().map(\.systemIdentifier)
+    /// Whether a segment of a server is archived, or is so in time: that of another one of the same cluster may have the
+    /// same name.
+    func isArchived(_ segment: String, of systemIdentifier: String) async throws -> Bool {
+        let archive = try WALArchive(repository, systemIdentifier: systemIdentifier)
         return try await repository.environment.clocks.wait(within: patience, every: .milliseconds(100)) {
-            for system in incarnations {
-                let archive = try WALArchive(repository, systemIdentifier: system)
-                if try archive.holdsFile(named: mark.segment) { return true }
-            }
-            return false
+            try archive.holdsFile(named: segment)
         }
     }
 }

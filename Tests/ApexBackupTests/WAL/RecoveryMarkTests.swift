@@ -67,4 +67,22 @@ import Testing
         }
         #expect(unreached.code == .serverUnreachable)
     }
+
+    @Test func `is archived when the segment of its own server is, and not one of the same name`() async throws {
+        let archive = try CraftedArchive()
+        try archive.store([4])
+        let repository = try archive.site.repository()
+        // As pg_upgrade and initdb leave it: the names of segments begin again.
+        let other = "7000000000000000002"
+        try repository.recordIncarnation(
+            ClusterIncarnation(systemIdentifier: other, major: 16, firstSeen: archive.site.clock.now))
+        let mark = RecoveryMark(
+            repository: repository, connection: try ConnectionSettings(parsing: "postgresql://h/postgres"),
+            patience: .seconds(3))
+        let segment = try archive.name(4).description
+        #expect(try await mark.isArchived(segment, of: CraftedRepository.systemIdentifier))
+        #expect(archive.site.clock.slept == .zero)
+        #expect(try await !mark.isArchived(segment, of: other))
+        #expect(archive.site.clock.slept == .seconds(3))
+    }
 }
