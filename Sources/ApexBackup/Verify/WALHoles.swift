@@ -26,10 +26,9 @@ extension WALVerification {
             if object.text.hasPrefix("\(layout.pieces)/") { evidence.isArchived = true }
             switch layout.walFile(object, segmentSize: coverage.segmentSize) {
             case .segment(let segment): coverage.insert(segment)
-            case .partial(let segment): evidence.partials.insert(segment)
             // Only a server that archives hands over the label of a base backup.
             case .backup: evidence.isArchived = true
-            case .history, .other, nil: break
+            case .partial, .history, .other, nil: break
             }
         }
     }

@@ -11,8 +11,6 @@ struct ArchiveSurvey {
     private(set) var believed: Set<WALLogName>
     /// How many folders were listed.
     private(set) var listedLogs = 0
-    /// Segments of which only PostgreSQL's `.partial` file was seen.
-    private(set) var partials: Set<WALSegmentName> = []
     /// Segments of which pieces are stored, in order.
     let unfinished: [WALSegmentName]
     private var listed: WALCoverage
@@ -70,7 +68,6 @@ struct ArchiveSurvey {
         for number in stored.segments.keys where !others.contains(number) {
             listed.insert(number...number, timeline: log.timeline)
         }
-        partials.formUnion(stored.partials.filter { stored.segments[$0.number] == nil })
     }
 
     /// The segments that are others than when the roll-up was made: they count as missing.

@@ -5,8 +5,6 @@ import BackupStorage
 struct StoredLog {
     /// The whole segments, by number.
     var segments: [UInt64: ObjectInfo] = [:]
-    /// Segments of which PostgreSQL's `.partial` file is there.
-    var partials: Set<WALSegmentName> = []
 
     /// Whether all segments of the folder are there.
     func isWhole(_ size: WALSegmentSize) -> Bool { UInt64(segments.count) == size.segmentsPerLog }
@@ -31,10 +29,8 @@ extension WALArchive {
     func stored(in log: WALLogName, size: WALSegmentSize) throws(BackupError) -> StoredLog {
         var stored = StoredLog()
         try repository.storage.list(under: layout.log(log)) { object in
-            switch layout.walFile(object.key, segmentSize: size) {
-            case .segment(let segment): stored.segments[segment.number] = object
-            case .partial(let segment): stored.partials.insert(segment)
-            case .history, .backup, .other, nil: break
+            if case .segment(let segment) = layout.walFile(object.key, segmentSize: size) {
+                stored.segments[segment.number] = object
             }
         }
         return stored

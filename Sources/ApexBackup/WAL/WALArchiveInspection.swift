@@ -86,7 +86,6 @@ package struct WALArchiveInspection: Sendable {
         let current = newest.map { coverage.from(size.number(containing: $0.start)) } ?? coverage
         var facts = WALArchiveFacts(coverage: current, now: repository.environment.clocks.wall(), rpo: rpo)
         facts.histories = histories
-        facts.partials = survey.partials
         if let server, server.systemIdentifier == system { facts.server = server.facts(size: size) }
         let lost = WALGapRecord.missing(
             of: try archive.gapRecords(), from: coverage, histories: histories, current: facts.currentTimeline)
@@ -168,7 +167,7 @@ extension WALArchiveInspection {
     /// could not archive for a while: so a gap may be younger than it is taken for, and never is older.
     private func addAges(_ archive: WALArchive, to facts: inout WALArchiveFacts) throws(BackupError) {
         let gaps = facts.coverage.gaps(
-            histories: facts.histories, partials: facts.partials, upTo: facts.server.map { ($0.timeline, $0.lsn) })
+            histories: facts.histories, upTo: facts.server.map { ($0.timeline, $0.lsn) })
         for gap in gaps.suffix(Self.mostGaps) {
             guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
             facts.storedAt[next] = time

@@ -8,8 +8,6 @@ package struct WALHole: Sendable, Hashable {
 
 /// What tells WAL that was lost from WAL that nobody meant to keep.
 package struct WALHoleEvidence: Sendable, Hashable {
-    /// Segments of which PostgreSQL's `.partial` file is stored.
-    package var partials: Set<WALSegmentName> = []
     /// Whether there is something that only a server's archiver or a receiver stores.
     package var isArchived = false
     /// When physical backups began that were not committed: without an archive their WAL lies alone.
@@ -27,7 +25,7 @@ extension WALRetention {
         let scope = WALRetentionScope(self, at: now)
         let described = Dictionary(histories.map { ($0.timeline, $0) }) { first, _ in first }
         let paths = scope.known.map { TimelinePath(scope.reach.history(of: $0), size: coverage.segmentSize) }
-        return coverage.gaps(histories: described, partials: evidence.partials).map { gap in
+        return coverage.gaps(histories: described).map { gap in
             WALHole(gap: gap, neededBy: isBeforeAnchor(gap, scope) ? nil : backup(before: gap, scope, paths, evidence))
         }
     }

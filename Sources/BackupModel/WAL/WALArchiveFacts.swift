@@ -4,8 +4,6 @@ package struct WALArchiveFacts: Sendable {
     package var coverage: WALCoverage
     /// By timeline; of those whose history file is stored.
     package var histories: [UInt32: TimelineHistory] = [:]
-    /// Segments of which only PostgreSQL's `.partial` file is stored.
-    package var partials: Set<WALSegmentName> = []
     /// When WAL of each timeline was written.
     package var growth: [WALTimelineGrowth] = []
     /// The newest segment of the timeline that is judged.

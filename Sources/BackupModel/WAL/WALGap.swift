@@ -17,17 +17,16 @@ extension WALCoverage {
     /// What is missing is what recovery would look for: along a timeline's history each segment of the newest timeline that
     /// has a byte in it (``TimelineHistory/segment(_:size:)``). So the last segment of a timeline that was left in its
     /// middle is not missed: it is stored as `.partial`, or not at all, and its content begins the first segment of the
-    /// timeline that follows. What is before the first stored segment of a history is no gap.
+    /// timeline that follows. Anywhere else a `.partial` file is none that recovery reads. What is before the first stored
+    /// segment of a history is no gap.
     ///
     /// - Parameters:
     ///   - histories: Of the timelines whose history file is stored. Of another than timeline 1 without one only its own
     ///     segments are compared.
-    ///   - partials: Segments of which only PostgreSQL's `.partial` file is stored.
     ///   - server: The timeline on which the server writes, and up to where: all segments before that one are finished.
     /// - Returns: In the order of timelines and positions, each missing segment once.
     package func gaps(
-        histories: [UInt32: TimelineHistory], partials: Set<WALSegmentName> = [],
-        upTo server: (timeline: UInt32, lsn: LogSequenceNumber)? = nil
+        histories: [UInt32: TimelineHistory], upTo server: (timeline: UInt32, lsn: LogSequenceNumber)? = nil
     ) -> [WALGap] {
         var missing = WALCoverage(segmentSize: segmentSize)
         var following: [WALSegmentName: WALSegmentName] = [:]
@@ -58,7 +57,7 @@ extension WALCoverage {
             // What is behind the last stored segment is missing only if the server has finished it.
             if finished != nil { for gap in open { missing.insert(gap.numbers, timeline: gap.timeline) } }
         }
-        return missing.gaps(without: partials, following: following)
+        return missing.gaps(following: following)
     }
 
     /// Which segments recovery along a history reads of which timeline, up to the newest stored one, or to the last one
@@ -86,28 +85,15 @@ extension WALCoverage {
         WALSegmentName(timeline: timeline, number: number, segmentSize: segmentSize)
     }
 
-    /// These segments as gaps, without those of which there is a `.partial` file.
-    private func gaps(
-        without partials: Set<WALSegmentName>, following: [WALSegmentName: WALSegmentName]
-    ) -> [WALGap] {
-        var gaps: [WALGap] = []
-        for (timeline, runs) in runs.sorted(by: { $0.key < $1.key }) {
-            let partial = partials.filter { $0.timeline == timeline }.map(\.number).sorted()
-            for run in runs {
-                let next = name(run.upperBound, timeline).flatMap { following[$0] }
-                var lower = run.lowerBound
-                for number in partial where run.contains(number) {
-                    if lower < number, let first = name(lower, timeline), let last = name(number - 1, timeline) {
-                        gaps.append(WALGap(first: first, last: last, next: next))
-                    }
-                    lower = number + 1
+    /// These segments as gaps.
+    private func gaps(following: [WALSegmentName: WALSegmentName]) -> [WALGap] {
+        runs.sorted { $0.key < $1.key }.flatMap { timeline, runs in
+            runs.compactMap { run in
+                guard let first = name(run.lowerBound, timeline), let last = name(run.upperBound, timeline) else {
+                    return nil
                 }
-                if lower <= run.upperBound, let first = name(lower, timeline), let last = name(run.upperBound, timeline)
-                {
-                    gaps.append(WALGap(first: first, last: last, next: next))
-                }
+                return WALGap(first: first, last: last, next: following[last])
             }
         }
-        return gaps
     }
 }

@@ -37,6 +37,11 @@ import Testing
         #expect(runs.map(\.state) == [.failed])
     }
 
+    @Test func `takes a partial file for none of what is missing: no server reads it`() async throws {
+        for number in [10, 11] as [UInt64] { try archive.storePartial(number) }
+        #expect(try await report().holes == [hole(neededBy: backup)])
+    }
+
     @Test func `does not fail while what is missing is being stored, nor once it is`() async throws {
         let writer = try archive.archive().makeWriter(archive.name(10))
         var report = try await report()

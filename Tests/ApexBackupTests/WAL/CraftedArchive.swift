@@ -72,6 +72,14 @@ struct CraftedArchive: Sendable {
         try writer.finish()
     }
 
+    /// Stores PostgreSQL's `.partial` file of a segment, as a standby hands it over that is promoted in its middle.
+    func storePartial(_ number: UInt64) throws {
+        let writer = try archive().makeWriter(.partial(name(number)), level: 1)
+        defer { writer.discard() }
+        try writer.write(content(number).span)
+        try writer.finish()
+    }
+
     /// Stores a segment again in place of itself, as one zstd stream, with some bytes behind its content.
     func storeOtherwise(_ number: UInt64, addedBytes: Int) throws {
         let archive = try archive()

@@ -107,6 +107,16 @@ import Testing
         #expect(try archive.status().status.gaps.isEmpty)
     }
 
+    @Test func `tells a gap also where a partial file of it is stored`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store([112, 113, 114, 116, 117])
+        try archive.storePartial(115)
+        // At the end of a timeline it is none.
+        try archive.storePartial(118)
+        #expect(try archive.status().status.gaps.map(\.first) == [archive.name(115).description])
+    }
+
     @Test func `calls what a receiver found to be lost so until somebody stores it`() throws {
         let archive = try CraftedArchive()
         try archive.addBackup(inSegment: 112)

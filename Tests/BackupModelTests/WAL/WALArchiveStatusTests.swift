@@ -39,11 +39,10 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
 @Suite struct `Gaps of the WAL archive` {
     private func gaps(
         _ runs: [UInt32: [ClosedRange<UInt64>]], _ histories: [UInt32: TimelineHistory]? = nil,
-        partials: Set<WALSegmentName> = [], server: (UInt32, LogSequenceNumber)? = nil
+        server: (UInt32, LogSequenceNumber)? = nil
     ) throws -> [String] {
         let found = Archive.coverage(runs).gaps(
-            histories: try histories ?? Archive.forked(), partials: partials,
-            upTo: server.map { (timeline: $0.0, lsn: $0.1) })
+            histories: try histories ?? Archive.forked(), upTo: server.map { (timeline: $0.0, lsn: $0.1) })
         return found.map { gap in
             "\(gap.first.timeline): \(gap.first.number)-\(gap.last.number) "
                 + (gap.next.map { "then \($0.timeline): \($0.number)" } ?? "at the end")
@@ -61,7 +60,6 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         // The old primary finished its last segment after all.
         #expect(try gaps([1: [5...11], 2: [11...20]]) == [])
         #expect(try gaps([1: [5...14], 2: [11...20]]) == [])
-        #expect(try gaps([1: [5...10], 2: [11...20]], partials: [Archive.name(11)]) == [])
     }
 
     @Test func `are found across a switch of timelines`() throws {
@@ -96,12 +94,6 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         #expect(try gaps([1: [5...10]], server: (2, Archive.lsn(12, 7))) == ["2: 11-11 at the end"])
         #expect(try gaps([1: [5...10], 2: [11...11]], server: (2, Archive.lsn(12))) == [])
         #expect(try gaps([1: [5...9]], server: (2, Archive.lsn(11, 7000))) == ["1: 10-10 at the end"])
-    }
-
-    @Test func `leave out segments of which there is a partial file`() throws {
-        let partials: Set = [try Archive.name(8), try Archive.name(30)]
-        #expect(try gaps([1: [5...6, 10...10]], partials: partials) == ["1: 7-7 then 1: 10", "1: 9-9 then 1: 10"])
-        #expect(try gaps([1: [5...7, 9...10]], partials: partials) == [])
     }
 
     @Test func `take no time over ranges that nobody could store`() throws {
