@@ -81,22 +81,18 @@ package struct WALArchiveInspection: Sendable {
         let histories = try archive.histories()
         let survey = try ArchiveSurvey(archive, size: size)
         let coverage = survey.wholeSegments
-        // A hole before the newest backup ends a window, and endangers nothing any more.
-        let newest = backups.filter { !$0.isDamaged }.max { $0.stop < $1.stop }
-        let current = newest.map { coverage.from(size.number(containing: $0.start)) } ?? coverage
-        var facts = WALArchiveFacts(coverage: current, now: repository.environment.clocks.wall(), rpo: rpo)
+        var facts = WALArchiveFacts(coverage: coverage, now: repository.environment.clocks.wall(), rpo: rpo)
         facts.histories = histories
+        facts.backups = backups
+        facts.unfinished = Set(survey.unfinished)
         if let server, server.systemIdentifier == system { facts.server = server.facts(size: size) }
-        let lost = WALGapRecord.missing(
-            of: try archive.gapRecords(), from: coverage, histories: histories, current: facts.currentTimeline)
-        // The newest backup needs nothing before its start.
-        facts.recordedGaps = lost.filter { gap in newest.map { $0.start < gap.to } ?? true }
         for timeline in coverage.runs.keys.sorted() {
-            guard let growth = try growth(of: timeline, coverage, archive) else { continue }
-            facts.growth.append(growth)
-            if timeline == facts.currentTimeline {
-                facts.newest = .init(storedAt: nil, latestTime: growth.latestTime)
-            }
+            if let growth = try growth(of: timeline, coverage, archive) { facts.growth.append(growth) }
+        }
+        facts.recordedGaps = WALGapRecord.missing(
+            of: try archive.gapRecords(), from: coverage, histories: histories, current: facts.currentTimeline)
+        facts.newest = facts.growth.first { $0.timeline == facts.currentTimeline }.map {
+            .init(storedAt: nil, latestTime: $0.latestTime)
         }
         try addPieces(survey, archive, to: &facts)
         try addAges(archive, to: &facts)
@@ -110,7 +106,7 @@ package struct WALArchiveInspection: Sendable {
                     backups: $0.backups, missing: $0.missing?.description)
             }, segments: coverage.ranges.map(Self.run),
             index: .init(rolledUp: survey.believed.count, listed: survey.listedLogs), piecesEnd: facts.piecesEnd,
-            lost: lost)
+            lost: facts.recordedGaps)
     }
 
     private static func run(_ range: WALSegmentRange) -> Report.Run {
@@ -166,9 +162,7 @@ extension WALArchiveInspection {
     /// When a segment was stored is not known. It was after the last commit in it, and soon after it unless the server
     /// could not archive for a while: so a gap may be younger than it is taken for, and never is older.
     private func addAges(_ archive: WALArchive, to facts: inout WALArchiveFacts) throws(BackupError) {
-        let gaps = facts.coverage.gaps(
-            histories: facts.histories, upTo: facts.server.map { ($0.timeline, $0.lsn) })
-        for gap in gaps.suffix(Self.mostGaps) {
+        for gap in facts.gaps.suffix(Self.mostGaps) {
             guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
             facts.storedAt[next] = time
             // What a writer that died has left there counts no longer than the gap is young, and not if that is known.
@@ -185,15 +179,6 @@ extension WALArchiveInspection {
 }
 
 extension WALCoverage {
-    /// The segments from a number on.
-    fileprivate func from(_ number: UInt64) -> WALCoverage {
-        var rest = WALCoverage(segmentSize: segmentSize)
-        for range in ranges where range.numbers.upperBound >= number {
-            rest.insert(max(number, range.numbers.lowerBound)...range.numbers.upperBound, timeline: range.timeline)
-        }
-        return rest
-    }
-
     /// The runs, by timeline and position.
     fileprivate var ranges: [WALSegmentRange] {
         runs.keys.sorted().flatMap { timeline in

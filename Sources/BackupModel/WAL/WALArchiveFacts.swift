@@ -4,6 +4,10 @@ package struct WALArchiveFacts: Sendable {
     package var coverage: WALCoverage
     /// By timeline; of those whose history file is stored.
     package var histories: [UInt32: TimelineHistory] = [:]
+    /// The physical backups of the incarnation.
+    package var backups: [RecoveryCandidate] = []
+    /// Segments of which pieces are stored.
+    package var unfinished: Set<WALSegmentName> = []
     /// When WAL of each timeline was written.
     package var growth: [WALTimelineGrowth] = []
     /// The newest segment of the timeline that is judged.
@@ -12,7 +16,7 @@ package struct WALArchiveFacts: Sendable {
     package var piecesEnd: LogSequenceNumber?
     /// When segments were stored that come next behind a gap, as far as that is known.
     package var storedAt: [WALSegmentName: Timestamp] = [:]
-    /// WAL that is known to be lost, and that a moment behind the newest backup needs.
+    /// WAL that is known to be lost.
     package var recordedGaps: [WALGapRecord] = []
     /// Uploads under way, and for how long.
     package var uploads: [WALSegmentName: Duration] = [:]
@@ -67,6 +71,62 @@ package struct WALArchiveFacts: Sendable {
         self.rpo = rpo
     }
 
-    /// The timeline that is judged: the server's, else the newest of which anything is stored.
-    package var currentTimeline: UInt32? { server?.timeline ?? coverage.runs.keys.max() }
+    /// The timeline that is judged: the server's, else the one that was written last, of those that are no older than the
+    /// timelines of the backups.
+    package var currentTimeline: UInt32? {
+        if let server { return server.timeline }
+        let production = backups.filter { !$0.isDamaged }.map(\.timeline).max()
+        func lastWritten(_ timeline: UInt32) -> Timestamp {
+            let growth = growth.first { $0.timeline == timeline }
+            return [growth?.beganAt, growth?.latestTime].compactMap(\.self).max() ?? Timestamp(microseconds: .min)
+        }
+        return coverage.runs.keys.filter { $0 >= production ?? 0 }
+            .max { (lastWritten($0), $0) < (lastWritten($1), $1) } ?? production
+    }
+}
+
+extension WALArchiveFacts {
+    /// The way to the timeline that is judged; of one whose history is not stored, that timeline alone.
+    var currentHistory: TimelineHistory? {
+        currentTimeline.map { histories[$0] ?? TimelineHistory(first: $0) }
+    }
+
+    /// The newest undamaged backup from which recovery leads along a history.
+    func newestBackup(along history: TimelineHistory) -> RecoveryCandidate? {
+        backups.filter { !$0.isDamaged && $0.isOn(history) }.max(by: RecoveryCandidate.isOlder)
+    }
+
+    /// From where on the WAL along a history counts: from its newest backup on, and nowhere from before the newest one of
+    /// the timeline that is judged.
+    func beginning(of history: TimelineHistory) -> WALBeginning? {
+        let size = coverage.segmentSize
+        let own = newestBackup(along: history)
+        let current = currentHistory.flatMap(newestBackup).map { size.number(containing: $0.start) }
+        guard let own, own.numbers(size).lowerBound >= current ?? 0 else {
+            return current.map { WALBeginning(first: $0) }
+        }
+        let numbers = own.numbers(size)
+        guard history == currentHistory else {
+            return WALBeginning(first: numbers.lowerBound, needed: numbers.lowerBound..<numbers.lowerBound)
+        }
+        // Of a backup of a standby, or where a timeline was left, the last one may never be whole.
+        let last = WALSegmentName(timeline: own.timeline, number: numbers.upperBound, segmentSize: size)
+        let isWhole = last.map { $0 == history.segment($0.number, size: size) && !unfinished.contains($0) } ?? false
+        return WALBeginning(
+            first: numbers.lowerBound,
+            needed: numbers.lowerBound..<(isWhole ? numbers.upperBound + 1 : numbers.upperBound))
+    }
+
+    /// The gaps that endanger anything.
+    package var gaps: [WALGap] {
+        coverage.gaps(histories: histories, from: beginning, upTo: server.map { ($0.timeline, $0.lsn) })
+    }
+
+    /// Whether a moment behind the newest backup needs WAL that is known to be lost.
+    func endangers(_ record: WALGapRecord) -> Bool {
+        guard let history = currentHistory else { return true }
+        let isKnown = history.timeline == 1 || histories[history.timeline] != nil
+        guard !isKnown || history.timeline(at: record.from) == record.timeline else { return false }
+        return newestBackup(along: history).map { $0.start < record.to } ?? true
+    }
 }

@@ -178,7 +178,7 @@ extension WALArchiveStatus {
                 text: "The history of timeline \(timeline) is not stored: \(timeline.eightHexDigits).history. Recovery "
                     + "cannot follow the timeline without it; archive it from pg_wal of the server.")
         }
-        findings += facts.recordedGaps.map {
+        findings += facts.recordedGaps.filter(facts.endangers).map {
             Finding(
                 level: .critical,
                 text: "\($0.description) Take a new base backup: apex-backup backup --kind physical (found at "

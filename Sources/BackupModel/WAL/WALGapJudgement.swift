@@ -9,7 +9,6 @@ extension WALArchiveFacts {
     var judgedGaps: [JudgedGap] {
         let path = Set((currentTimeline.flatMap { histories[$0] }?.path ?? []).map(\.timeline))
             .union(currentTimeline.map { [$0] } ?? [])
-        let gaps = coverage.gaps(histories: histories, upTo: server.map { ($0.timeline, $0.lsn) })
         return gaps.flatMap { gap in
             let age = age(of: gap)
             let isOnPath = path.contains(gap.first.timeline) && isBeforeFork(gap)

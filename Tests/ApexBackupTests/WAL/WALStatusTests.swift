@@ -107,6 +107,31 @@ import Testing
         #expect(try archive.status().status.gaps.isEmpty)
     }
 
+    @Test func `tells a gap also where a backup of a timeline that was given up is further on`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 12)
+        try archive.store(12...40)
+        try archive.addBackup(inSegment: 39)
+        // Set back to the beginning of segment 14.
+        try archive.archive().store(
+            Array("1\t\(try archive.name(14).start)\tno recovery target specified\n".utf8), of: 2)
+        try archive.store([14, 15, 17, 18], timeline: 2)
+        try archive.addBackup(inSegment: 15, timeline: 2, minutes: 100)
+        let status = try archive.status().status
+        #expect(
+            try status.gaps.map(\.first) == [archive.name(16, 2).description] && status.gaps.map(\.state) == [.lost])
+        #expect(status.level == .critical)
+    }
+
+    @Test func `tells what the newest backup needs itself`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 12)
+        try archive.store(14...40)
+        let status = try archive.status().status
+        #expect(try status.gaps.map(\.first) == [archive.name(12).description] && status.gaps.map(\.count) == [2])
+        #expect(status.level == .critical)
+    }
+
     @Test func `tells a gap also where a partial file of it is stored`() throws {
         let archive = try CraftedArchive()
         try archive.addBackup(inSegment: 112)

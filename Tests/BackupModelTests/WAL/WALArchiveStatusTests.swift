@@ -103,6 +103,112 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
     }
 }
 
+@Suite struct `The backups before a gap of the WAL archive` {
+    /// An archive without a server, whose timelines were written `latest` seconds ago.
+    private func facts(
+        _ runs: [UInt32: [ClosedRange<UInt64>]], backups: [RecoveryCandidate], latest: [UInt32: Int] = [1: 10]
+    ) throws -> WALArchiveFacts {
+        var facts = WALArchiveFacts(coverage: Archive.coverage(runs), now: noon, rpo: .seconds(900))
+        facts.histories = try Archive.forked()
+        facts.backups = backups
+        facts.newest = .init(storedAt: nil, latestTime: before(10))
+        facts.growth = latest.map { timeline, seconds in
+            WALTimelineGrowth(
+                timeline: timeline, beganAt: timeline > 1 ? before(seconds + 60) : nil, latestTime: before(seconds),
+                newestSegment: runs[timeline]?.last?.upperBound ?? 0)
+        }
+        return facts
+    }
+
+    /// A backup that begins and ends in a segment.
+    private func backup(_ number: UInt64, timeline: UInt32 = 1, isDamaged: Bool = false) -> RecoveryCandidate {
+        RecoveryCandidate(
+            id: RunID(at: noon, chance: UInt16(number)), start: Archive.lsn(number, 40), stop: Archive.lsn(number, 48),
+            timeline: timeline, startedAt: noon, stoppedAt: noon, isDamaged: isDamaged)
+    }
+
+    private func summary(_ facts: WALArchiveFacts) -> [String] {
+        WALArchiveStatus.judge(facts).gaps.map { "\($0.first.prefix(8)) \($0.first.suffix(4))-\($0.last.suffix(4))" }
+    }
+
+    private func level(_ facts: WALArchiveFacts) -> WALArchiveStatus.Level { WALArchiveStatus.judge(facts).level }
+
+    @Test func `make it harmless, if one that is sound begins behind it`() throws {
+        let runs: [UInt32: [ClosedRange<UInt64>]] = [1: [5...7, 9...20]]
+        var facts = try facts(runs, backups: [backup(5)])
+        #expect(summary(facts) == ["00000001 0008-0008"] && level(facts) == .critical)
+        facts.backups.append(backup(9, isDamaged: true))
+        #expect(level(facts) == .critical)
+        facts.backups.append(backup(9))
+        #expect(summary(facts) == [] && level(facts) == .ok)
+    }
+
+    @Test func `miss what they need themselves, whatever is stored behind`() throws {
+        var facts = try facts([1: [12...20]], backups: [backup(10)])
+        #expect(summary(facts) == ["00000001 000A-000B"] && level(facts) == .critical)
+        facts = try self.facts([1: [5...7]], backups: [backup(5), backup(9)])
+        #expect(summary(facts) == ["00000001 0009-0009"] && level(facts) == .critical)
+        // As a backup of a standby leaves it.
+        facts.unfinished = [try Archive.name(9)]
+        #expect(summary(facts) == [] && level(facts) == .ok)
+        facts.coverage = Archive.coverage([1: [5...7, 10...10]])
+        #expect(summary(facts) == ["00000001 0009-0009"])
+    }
+
+    @Test func `need nothing of the segment in which their timeline was left right behind them`() throws {
+        let facts = try facts([1: [5...10], 2: [12...12]], backups: [backup(11)], latest: [1: 100, 2: 10])
+        #expect(summary(facts) == ["00000002 000B-000B"])
+        var unpromoted = facts
+        unpromoted.coverage = Archive.coverage([1: [5...10]])
+        unpromoted.server = .init(timeline: 2, lsn: Archive.lsn(11, 9000))
+        #expect(summary(unpromoted) == [])
+    }
+
+    @Test func `do not hide it if they are of a timeline that was given up`() throws {
+        // Set back from segment 60 to the middle of segment 11.
+        let runs: [UInt32: [ClosedRange<UInt64>]] = [1: [5...60], 2: [11...13, 15...20]]
+        var facts = try facts(runs, backups: [backup(5), backup(50)], latest: [1: 7200, 2: 10])
+        #expect(summary(facts) == ["00000002 000E-000E"] && level(facts) == .critical)
+        facts.backups.append(backup(16, timeline: 2))
+        #expect(summary(facts) == [] && level(facts) == .ok)
+        // A hole of the one that was given up is less.
+        facts.coverage = Archive.coverage([1: [5...30, 32...52, 54...60], 2: [11...13, 15...20]])
+        #expect(summary(facts) == ["00000001 0035-0035"] && level(facts) == .warning)
+    }
+
+    @Test func `are those of the timeline that was written last`() throws {
+        let runs: [UInt32: [ClosedRange<UInt64>]] = [1: [5...19, 21...30], 2: [11...11]]
+        // A standby was promoted by mistake, and thrown away.
+        var facts = try facts(runs, backups: [backup(5)], latest: [1: 10, 2: 7200])
+        #expect(facts.currentTimeline == 1 && level(facts) == .critical)
+        facts = try self.facts(runs, backups: [backup(5)], latest: [1: 7200, 2: 10])
+        #expect(facts.currentTimeline == 2 && level(facts) == .warning)
+        facts = try self.facts(runs, backups: [backup(5), backup(11, timeline: 2)], latest: [1: 10, 2: 7200])
+        #expect(facts.currentTimeline == 2)
+    }
+
+    @Test func `tell whether WAL that a receiver found to be lost endangers anything`() throws {
+        func lost(_ timeline: UInt32, _ number: UInt64) -> WALGapRecord {
+            WALGapRecord(
+                timeline: timeline, from: Archive.lsn(number), to: Archive.lsn(number + 1), foundAt: noon, slot: "s",
+                reason: "removed")
+        }
+        let runs: [UInt32: [ClosedRange<UInt64>]] = [1: [5...60], 2: [11...13]]
+        var facts = try facts(runs, backups: [backup(5), backup(50)], latest: [1: 7200, 2: 10])
+        facts.recordedGaps = [lost(1, 61)]
+        #expect(level(facts) == .ok)
+        facts.recordedGaps = [lost(2, 14)]
+        #expect(level(facts) == .critical)
+        facts.backups.append(backup(15, timeline: 2))
+        facts.coverage = Archive.coverage([1: [5...60], 2: [11...13, 15...16]])
+        #expect(level(facts) == .ok)
+        // Of a timeline whose history is not stored nobody knows what it continues.
+        facts.histories = [:]
+        facts.recordedGaps = [lost(1, 61)]
+        #expect(WALArchiveStatus.judge(facts).findings.contains { $0.level == .critical })
+    }
+}
+
 @Suite struct `The judgement of the WAL archive` {
     private func facts(_ runs: [UInt32: [ClosedRange<UInt64>]]) throws -> WALArchiveFacts {
         var facts = WALArchiveFacts(coverage: Archive.coverage(runs), now: noon, rpo: .seconds(900))
