@@ -91,10 +91,8 @@ package struct WALArchiveInspection: Sendable {
         }
         facts.recordedGaps = WALGapRecord.missing(
             of: try archive.gapRecords(), from: coverage, histories: histories, current: facts.currentTimeline)
-        facts.newest = facts.growth.first { $0.timeline == facts.currentTimeline }.map {
-            .init(storedAt: nil, latestTime: $0.latestTime)
-        }
-        try addPieces(survey, archive, to: &facts)
+        facts.latestTime = try latestTime(of: facts, archive)
+        try addPieces(archive, to: &facts)
         try addAges(archive, to: &facts)
         return Report(
             systemIdentifier: system, status: .judge(facts),
@@ -120,38 +118,47 @@ package struct WALArchiveInspection: Sendable {
     ) throws(BackupError) -> WALTimelineGrowth? {
         guard let runs = coverage.runs[timeline], let first = runs.first?.lowerBound, let newest = runs.last?.upperBound
         else { return nil }
-        func summary(_ number: UInt64) throws(BackupError) -> WALSegmentSummary? {
-            guard let name = WALSegmentName(timeline: timeline, number: number, segmentSize: coverage.segmentSize)
-            else {
-                return nil
-            }
-            return try archive.summary(of: name)
-        }
-        var latest: Timestamp?
-        // A segment at rest has no transaction: the one before it may.
-        for number in stride(from: newest, through: max(first, newest > 15 ? newest - 15 : 0), by: -1) {
-            guard coverage.contains(number, timeline: timeline) else { break }
-            latest = try summary(number)?.latestTime
-            if latest != nil { break }
-        }
-        let beginning = try summary(first)?.timelineBeginnings.entries.first { $0.timeline == timeline }
+        let path = TimelinePath(TimelineHistory(first: timeline), size: coverage.segmentSize)
+        let beginning = try path.segment(first).flatMap { name throws(BackupError) in try archive.summary(of: name) }?
+            .timelineBeginnings.entries.first { $0.timeline == timeline }
         return WALTimelineGrowth(
-            timeline: timeline, beganAt: beginning?.time, latestTime: latest, newestSegment: newest)
+            timeline: timeline, beganAt: beginning?.time,
+            latestTime: try latestTime(upTo: newest, along: path, coverage, archive), newestSegment: newest)
+    }
+
+    /// The latest time of a transaction in what is stored without a hole on the way to the timeline that is judged.
+    private func latestTime(of facts: WALArchiveFacts, _ archive: WALArchive) throws(BackupError) -> Timestamp? {
+        let coverage = facts.coverage
+        guard let history = facts.currentHistory, let end = facts.wholeEnd else { return nil }
+        let behind = coverage.segmentSize.number(containing: end)
+        guard behind > 0 else { return nil }
+        if let known = facts.growth.first(where: { $0.timeline == history.timeline && $0.newestSegment == behind - 1 })
+        {
+            return known.latestTime
+        }
+        return try latestTime(
+            upTo: behind - 1, along: TimelinePath(history, size: coverage.segmentSize), coverage, archive)
+    }
+
+    /// The latest time of a transaction in a segment, or in one of the few before it: a segment at rest has none.
+    private func latestTime(
+        upTo last: UInt64, along path: TimelinePath, _ coverage: WALCoverage, _ archive: WALArchive
+    ) throws(BackupError) -> Timestamp? {
+        for number in stride(from: last, through: last > 15 ? last - 15 : 0, by: -1) {
+            guard let name = path.segment(number), coverage.contains(number, timeline: name.timeline) else { break }
+            if let time = try archive.summary(of: name)?.latestTime { return time }
+        }
+        return nil
     }
 }
 
 extension WALArchiveInspection {
-    /// Adds what is stored of the segment that the server has not finished, if it is the one behind the newest.
-    private func addPieces(
-        _ survey: ArchiveSurvey, _ archive: WALArchive, to facts: inout WALArchiveFacts
-    ) throws(BackupError) {
-        guard let timeline = facts.currentTimeline, let newest = facts.coverage.newest(onTimeline: timeline),
-            let segment = survey.unfinished.first(where: { $0.timeline == timeline && $0.number == newest + 1 }),
-            let end = try archive.storedEnd(of: segment)
-        else { return }
+    /// Adds what is stored of the segment that the server has not finished.
+    private func addPieces(_ archive: WALArchive, to facts: inout WALArchiveFacts) throws(BackupError) {
+        guard let segment = facts.unfinishedSegment, let end = try archive.storedEnd(of: segment) else { return }
         facts.piecesEnd = end
-        let times = [facts.newest?.latestTime, try archive.summary(of: segment)?.latestTime]
-        facts.newest?.latestTime = times.compactMap(\.self).max()
+        let times = [facts.latestTime, try archive.summary(of: segment)?.latestTime]
+        facts.latestTime = times.compactMap(\.self).max()
     }
 
     /// Of how many gaps it is found out how old they are, and whether they are being filled.
@@ -160,17 +167,20 @@ extension WALArchiveInspection {
     /// Adds how long gaps may have been there, and what is being stored where they are.
     ///
     /// When a segment was stored is not known. It was after the last commit in it, and soon after it unless the server
-    /// could not archive for a while: so a gap may be younger than it is taken for, and never is older.
+    /// could not archive for a while: so a gap may be younger than it is taken for, and never is older. A time that is
+    /// to come, of a clock that was wrong, tells nothing.
     private func addAges(_ archive: WALArchive, to facts: inout WALArchiveFacts) throws(BackupError) {
         for gap in facts.gaps.suffix(Self.mostGaps) {
-            guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime else { continue }
+            guard let next = gap.next, let time = try archive.summary(of: next)?.latestKnownTime,
+                let age = facts.age(of: time)
+            else { continue }
             facts.storedAt[next] = time
             // What a writer that died has left there counts no longer than the gap is young, and not if that is known.
             var writers = try archive.unfinishedWrites(beside: .segment(gap.first))
                 .count { $0.mayComplete(at: facts.now) }
             var segment: WALSegmentName? = gap.first
             while writers > 0, let name = segment, name <= gap.last {
-                facts.uploads[name] = max(.zero, facts.now.since(time))
+                facts.uploads[name] = age
                 writers -= 1
                 segment = name.next
             }

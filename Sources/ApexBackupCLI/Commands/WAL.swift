@@ -236,7 +236,7 @@ struct WALStatusCommand: OperatorCommand {
             console.print("  lag          \(formatBytes(Int64(clamping: lag.bytes))) of finished segments")
         }
         if let bytes = report.status.exposure.bytes {
-            console.print("  exposure     \(formatBytes(Int64(clamping: bytes))) of WAL are not stored")
+            console.print("  exposure     \(formatBytes(Int64(clamping: bytes))) of WAL would be lost")
         }
         if let time = report.status.exposure.atMost {
             console.print("  exposure     the last commit that is stored is \(DurationText.format(time)) old")

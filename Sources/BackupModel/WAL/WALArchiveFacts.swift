@@ -10,9 +10,9 @@ package struct WALArchiveFacts: Sendable {
     package var unfinished: Set<WALSegmentName> = []
     /// When WAL of each timeline was written.
     package var growth: [WALTimelineGrowth] = []
-    /// The newest segment of the timeline that is judged.
-    package var newest: Newest?
-    /// Up to where pieces of the unfinished segment are stored, on the timeline that is judged.
+    /// The greatest time of a commit or rollback up to ``storedEnd``.
+    package var latestTime: Timestamp?
+    /// Up to where pieces of ``unfinishedSegment`` are stored.
     package var piecesEnd: LogSequenceNumber?
     /// When segments were stored that come next behind a gap, as far as that is known.
     package var storedAt: [WALSegmentName: Timestamp] = [:]
@@ -27,20 +27,6 @@ package struct WALArchiveFacts: Sendable {
     package var rpo: Duration
     /// How long a segment may be under way before it is overdue, and an upload before it is believed to have died.
     package var delay = Duration.seconds(600)
-
-    /// The newest stored segment, and what it says.
-    package struct Newest: Sendable, Hashable {
-        /// When it was stored.
-        package var storedAt: Timestamp?
-        /// The greatest time of a commit or rollback, in it or, if it has none, before.
-        package var latestTime: Timestamp?
-
-        /// What is known of it.
-        package init(storedAt: Timestamp?, latestTime: Timestamp?) {
-            self.storedAt = storedAt
-            self.latestTime = latestTime
-        }
-    }
 
     /// What a server says of its WAL.
     package struct Server: Sendable, Hashable {
@@ -78,7 +64,8 @@ package struct WALArchiveFacts: Sendable {
         let production = backups.filter { !$0.isDamaged }.map(\.timeline).max()
         func lastWritten(_ timeline: UInt32) -> Timestamp {
             let growth = growth.first { $0.timeline == timeline }
-            return [growth?.beganAt, growth?.latestTime].compactMap(\.self).max() ?? Timestamp(microseconds: .min)
+            let times = [growth?.beganAt, growth?.latestTime].compactMap(\.self)
+            return times.filter { age(of: $0) != nil }.max() ?? Timestamp(microseconds: .min)
         }
         return coverage.runs.keys.filter { $0 >= production ?? 0 }
             .max { (lastWritten($0), $0) < (lastWritten($1), $1) } ?? production
@@ -87,7 +74,7 @@ package struct WALArchiveFacts: Sendable {
 
 extension WALArchiveFacts {
     /// The way to the timeline that is judged; of one whose history is not stored, that timeline alone.
-    var currentHistory: TimelineHistory? {
+    package var currentHistory: TimelineHistory? {
         currentTimeline.map { histories[$0] ?? TimelineHistory(first: $0) }
     }
 
@@ -117,9 +104,29 @@ extension WALArchiveFacts {
             needed: numbers.lowerBound..<(isWhole ? numbers.upperBound + 1 : numbers.upperBound))
     }
 
-    /// The gaps that endanger anything.
-    package var gaps: [WALGap] {
-        coverage.gaps(histories: histories, from: beginning, upTo: server.map { ($0.timeline, $0.lsn) })
+    /// The gaps that endanger anything; those on the way to the timeline that is judged come last.
+    package var gaps: [WALGap] { otherGaps + currentGaps }
+
+    private var serverEnd: (timeline: UInt32, lsn: LogSequenceNumber)? { server.map { ($0.timeline, $0.lsn) } }
+
+    /// The gaps on the way to the timeline that is judged, by position.
+    var currentGaps: [WALGap] {
+        currentHistory.map { coverage.gaps(along: $0, from: beginning(of: $0), upTo: serverEnd) } ?? []
+    }
+
+    /// The gaps elsewhere.
+    var otherGaps: [WALGap] {
+        let path = currentHistory?.path ?? []
+        return coverage.gaps(histories: histories, from: beginning, upTo: serverEnd).compactMap { gap in
+            guard let place = path.firstIndex(where: { $0.timeline == gap.first.timeline }) else { return gap }
+            // The timeline that is judged reads it no further than to where it was left.
+            guard place + 1 < path.count else { return nil }
+            let left = coverage.segmentSize.number(containing: path[place + 1].start)
+            guard left <= gap.last.number else { return nil }
+            let first = WALSegmentName(
+                timeline: gap.first.timeline, number: max(left, gap.first.number), segmentSize: coverage.segmentSize)
+            return first.map { WALGap(first: $0, last: gap.last, next: gap.next) }
+        }
     }
 
     /// Whether a moment behind the newest backup needs WAL that is known to be lost.

@@ -61,17 +61,17 @@ package struct WALArchiveStatus: Sendable, Hashable, Codable {
     package struct Lag: Sendable, Hashable, Codable {
         /// Bytes of finished segments that are not stored.
         package var bytes: UInt64
-        /// How long ago the newest stored segment was stored; zero if nothing is behind, `nil` if not known.
+        /// How old the last commit before them is; zero if none are missing, `nil` if that is not known.
         package var time: Duration?
     }
 
-    /// What would be lost.
+    /// What would be lost: what recovery from the newest backup does not reach.
     package struct Exposure: Sendable, Hashable, Codable {
         /// Bytes of WAL; `nil` if the server was not asked.
         package var bytes: UInt64?
-        /// What was committed in this last time, at most; zero if all is stored, `nil` if no commit is stored.
+        /// What was committed in this last time, at most; zero if all is stored, `nil` if that is not known.
         package var atMost: Duration?
-        /// The end of the WAL that is stored.
+        /// Up to where WAL is stored without a hole.
         package var storedEnd: LogSequenceNumber?
     }
 }
@@ -139,6 +139,15 @@ extension WALArchiveStatus {
             return [Finding(level: .critical, text: "No WAL is stored: only the moments of backups can be restored.")]
         }
         guard let atMost = exposure.atMost else {
+            if let time = facts.latestTime {
+                return [
+                    Finding(
+                        level: .warning,
+                        text:
+                            "The last commit that is stored is of \(time.readable), which is to come: the clock of the "
+                            + "server or of this host is wrong, and how much time would be lost is not known.")
+                ]
+            }
             return exposure.bytes == nil || exposure.bytes == 0
                 ? []
                 : [Finding(level: .warning, text: "No commit is stored: how much time would be lost is not known.")]
@@ -171,8 +180,8 @@ extension WALArchiveStatus {
     }
 
     private static func findings(of facts: WALArchiveFacts) -> [Finding] {
-        var findings = facts.coverage.runs.keys.sorted().filter { $0 > 1 && facts.histories[$0] == nil }.map {
-            timeline in
+        let timelines = Set(facts.coverage.runs.keys).union(facts.server.map { [$0.timeline] } ?? [])
+        var findings = timelines.sorted().filter { $0 > 1 && facts.histories[$0] == nil }.map { timeline in
             Finding(
                 level: .warning,
                 text: "The history of timeline \(timeline) is not stored: \(timeline.eightHexDigits).history. Recovery "

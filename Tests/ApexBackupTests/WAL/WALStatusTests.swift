@@ -123,6 +123,25 @@ import Testing
         #expect(status.level == .critical)
     }
 
+    @Test func `knows what a failure would lose behind a gap`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        try archive.store([112, 113, 115, 116, 117, 118])
+        let exposure = try archive.status().status.exposure
+        #expect(try exposure.storedEnd == archive.name(113).end && exposure.atMost == .seconds(420))
+    }
+
+    @Test func `does not take a gap for young by a clock that was ahead`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 112)
+        // The clocks stand at minute 120.
+        try archive.store(112...124)
+        try archive.store(126...130)
+        let status = try archive.status().status
+        #expect(status.gaps.map(\.state) == [.lost] && status.level == .critical)
+        #expect(status.exposure.atMost == nil)
+    }
+
     @Test func `tells what the newest backup needs itself`() throws {
         let archive = try CraftedArchive()
         try archive.addBackup(inSegment: 12)

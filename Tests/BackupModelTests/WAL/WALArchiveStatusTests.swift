@@ -111,7 +111,7 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         var facts = WALArchiveFacts(coverage: Archive.coverage(runs), now: noon, rpo: .seconds(900))
         facts.histories = try Archive.forked()
         facts.backups = backups
-        facts.newest = .init(storedAt: nil, latestTime: before(10))
+        facts.latestTime = before(10)
         facts.growth = latest.map { timeline, seconds in
             WALTimelineGrowth(
                 timeline: timeline, beganAt: timeline > 1 ? before(seconds + 60) : nil, latestTime: before(seconds),
@@ -213,7 +213,7 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
     private func facts(_ runs: [UInt32: [ClosedRange<UInt64>]]) throws -> WALArchiveFacts {
         var facts = WALArchiveFacts(coverage: Archive.coverage(runs), now: noon, rpo: .seconds(900))
         facts.histories = try Archive.forked()
-        facts.newest = .init(storedAt: before(30), latestTime: before(40))
+        facts.latestTime = before(40)
         return facts
     }
 
@@ -272,13 +272,61 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         #expect(status(facts).level == .critical)
     }
 
+    @Test func `takes what is behind the first gap for lost with the server, as long as it is one`() throws {
+        var facts = try facts([1: [5...9, 11...20]])
+        facts.latestTime = before(901)
+        facts.server = .init(timeline: 1, lsn: Archive.lsn(21, 100))
+        facts.server?.segments = [try Archive.name(10)]
+        facts.unfinished = [try Archive.name(21)]
+        let status = status(facts)
+        #expect(summary(status.gaps) == ["delayed 000A-000A 1"])
+        #expect(status.lag == .init(bytes: 1 << 24, time: .seconds(901)))
+        #expect(
+            status.exposure == .init(bytes: 11 << 24 + 100, atMost: .seconds(901), storedEnd: Archive.lsn(10)))
+        #expect(status.level == .critical && facts.unfinishedSegment == nil)
+        facts.coverage = Archive.coverage([1: [5...20]])
+        #expect(self.status(facts).exposure.bytes == 100)
+        #expect(try facts.unfinishedSegment == Archive.name(21))
+    }
+
+    @Test func `knows pieces of a timeline of which nothing else is stored`() throws {
+        var facts = try facts([1: [5...12]])
+        facts.server = .init(timeline: 2, lsn: Archive.lsn(11, 9000))
+        facts.unfinished = [try Archive.name(11, 2), try Archive.name(13)]
+        #expect(try facts.unfinishedSegment == Archive.name(11, 2))
+        facts.piecesEnd = Archive.lsn(11, 8000)
+        #expect(status(facts).exposure.bytes == 1000)
+    }
+
+    @Test func `takes a gap on the way for as old as it is, whatever its timeline has behind it`() throws {
+        var facts = try facts([1: [5...9, 13...13], 2: [11...20]])
+        facts.storedAt = [try Archive.name(11, 2): before(9000), try Archive.name(13): before(10)]
+        let status = status(facts)
+        #expect(summary(status.gaps) == ["delayed 000B-000C 2", "lost 000A-000A 1"])
+        #expect(status.level == .critical && status.gaps.map(\.age) == [.seconds(10), .seconds(9000)])
+    }
+
+    @Test func `learns nothing from a time that is to come`() throws {
+        var facts = try facts([1: [5...9, 12...18]])
+        facts.storedAt = [try Archive.name(12): before(-60)]
+        #expect(summary(status(facts).gaps) == ["delayed 000A-000B 2"])
+        facts.storedAt = [try Archive.name(12): before(-61)]
+        #expect(summary(status(facts).gaps) == ["lost 000A-000B 2"] && status(facts).level == .critical)
+        facts = try self.facts([1: [5...10]])
+        facts.latestTime = before(-61)
+        #expect(status(facts).level == .warning && status(facts).exposure.atMost == nil)
+        #expect(status(facts).findings.first?.text.contains("which is to come") == true)
+        facts.latestTime = before(-60)
+        #expect(status(facts).level == .ok && status(facts).exposure.atMost == .zero)
+    }
+
     @Test func `tells the lag and what would be lost`() throws {
         var facts = try facts([1: [5...10]])
-        facts.newest = .init(storedAt: before(1200), latestTime: before(1300))
+        facts.latestTime = before(1300)
         facts.server = .init(timeline: 1, lsn: Archive.lsn(13, 500))
         facts.server?.segments = [try Archive.name(11), try Archive.name(12), try Archive.name(13)]
         var status = status(facts)
-        #expect(status.lag == .init(bytes: 2 << 24, time: .seconds(1200)))
+        #expect(status.lag == .init(bytes: 2 << 24, time: .seconds(1300)))
         #expect(status.exposure == .init(bytes: 2 << 24 + 500, atMost: .seconds(1300), storedEnd: Archive.lsn(11)))
         #expect(status.level == .critical && summary(status.gaps) == ["delayed 000B-000C 2"])
         facts.piecesEnd = Archive.lsn(13, 500)
@@ -288,7 +336,7 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
 
     @Test func `does not take rest for loss`() throws {
         var facts = try facts([1: [5...10]])
-        facts.newest = .init(storedAt: before(9000), latestTime: before(9000))
+        facts.latestTime = before(9000)
         #expect(status(facts).level == .warning)
         facts.server = .init(timeline: 1, lsn: Archive.lsn(11))
         #expect(status(facts).level == .ok && status(facts).exposure.atMost == .zero)
@@ -305,6 +353,8 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         var facts = try facts([1: [5...10], 3: [14...14]])
         #expect(status(facts).findings.map(\.text).contains { $0.contains("00000003.history") })
         facts.coverage = Archive.coverage([1: [5...10]])
+        facts.server = .init(timeline: 3, lsn: Archive.lsn(11))
+        #expect(status(facts).findings.map(\.text).contains { $0.contains("00000003.history") })
         facts.server = .init(timeline: 1, lsn: Archive.lsn(11))
         facts.server?.archiver.lastArchivedAt = before(50)
         facts.server?.archiver.lastFailedAt = before(60)
@@ -371,7 +421,7 @@ private func before(_ seconds: Int) -> Timestamp { noon.advanced(by: .seconds(-s
         var facts = WALArchiveFacts(
             coverage: Archive.coverage([1: [5...10], 2: [11...20]]), now: noon, rpo: .seconds(900))
         facts.histories = try Archive.forked()
-        facts.newest = .init(storedAt: before(10), latestTime: before(10))
+        facts.latestTime = before(10)
         facts.growth = [growth(1, nil, 3600, 10), growth(2, 3500, 10, 20)]
         #expect(WALArchiveStatus.judge(facts).level == .ok)
         facts.server = .init(timeline: 1, lsn: Archive.lsn(11, 9000))

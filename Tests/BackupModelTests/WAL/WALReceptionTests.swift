@@ -141,7 +141,7 @@ import Testing
         var facts = WALArchiveFacts(
             coverage: WALCoverage(segmentSize: Self.size), now: Timestamp(microseconds: 0), rpo: .seconds(60))
         facts.coverage.insert(5...9, timeline: 1)
-        facts.newest = .init(storedAt: nil, latestTime: facts.now)
+        facts.latestTime = facts.now
         #expect(WALArchiveStatus.judge(facts).level == .ok)
         facts.recordedGaps = [gap]
         let status = WALArchiveStatus.judge(facts)
