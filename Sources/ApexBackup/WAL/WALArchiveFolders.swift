@@ -25,6 +25,12 @@ extension WALArchive {
         return logs.sorted()
     }
 
+    /// Whether any WAL is stored.
+    func holdsWAL() throws(BackupError) -> Bool {
+        guard try logs().isEmpty else { return true }
+        return try !repository.storage.children(of: layout.pieces).isEmpty
+    }
+
     /// What is stored in a log folder; costs a listing.
     func stored(in log: WALLogName, size: WALSegmentSize) throws(BackupError) -> StoredLog {
         var stored = StoredLog()

@@ -58,26 +58,35 @@ package struct WALArchiveInspection: Sendable {
         self.server = server
     }
 
-    /// A report for each incarnation that has a physical backup.
+    /// A report for each incarnation that has a physical backup, and for the present one if it has WAL.
     ///
     /// Costs a few reads and listings, however many segments are stored, if roll-ups were made of them.
+    ///
+    /// - Throws: ``ErrorCode/wrongCluster`` if the server is none of the cluster's.
     package func reports() throws(BackupError) -> [Report] {
         try repository.requireRegistration()
+        if let server { try repository.requireIncarnation(server.systemIdentifier) }
         let entries = try Catalogue(repository).entries()
+        let incarnations = try repository.incarnations()
+        let present = server?.systemIdentifier ?? incarnations.last?.systemIdentifier
         var reports: [Report] = []
-        for incarnation in try repository.incarnations() {
+        for incarnation in incarnations {
             let system = incarnation.systemIdentifier
-            guard let size = entries.walSegmentSize(of: system) else { continue }
+            let archive = try WALArchive(repository, systemIdentifier: system)
+            guard let size = entries.walSegmentSize(of: system) else {
+                if system == present, try archive.holdsWAL() { reports.append(Report(withoutBackupOf: system)) }
+                continue
+            }
             let backups = entries.filter { $0.manifest?.systemIdentifier == system }.compactMap(RecoveryCandidate.init)
-            reports.append(try report(system, backups, size))
+            reports.append(try report(archive, backups, size, isSucceeded: system != present))
         }
         return reports
     }
 
     private func report(
-        _ system: String, _ backups: [RecoveryCandidate], _ size: WALSegmentSize
+        _ archive: WALArchive, _ backups: [RecoveryCandidate], _ size: WALSegmentSize, isSucceeded: Bool
     ) throws(BackupError) -> Report {
-        let archive = try WALArchive(repository, systemIdentifier: system)
+        let system = "\(archive.systemIdentifier)"
         let histories = try archive.histories()
         let survey = try ArchiveSurvey(archive, size: size)
         let coverage = survey.wholeSegments
@@ -85,6 +94,7 @@ package struct WALArchiveInspection: Sendable {
         facts.histories = histories
         facts.backups = backups
         facts.unfinished = Set(survey.unfinished)
+        facts.isSucceeded = isSucceeded
         if let server, server.systemIdentifier == system { facts.server = server.facts(size: size) }
         for timeline in coverage.runs.keys.sorted() {
             if let growth = try growth(of: timeline, coverage, archive) { facts.growth.append(growth) }
@@ -149,6 +159,15 @@ package struct WALArchiveInspection: Sendable {
             if let time = try archive.summary(of: name)?.latestTime { return time }
         }
         return nil
+    }
+}
+
+extension WALArchiveInspection.Report {
+    /// That of WAL to which there is no backup.
+    fileprivate init(withoutBackupOf system: String) {
+        self.init(
+            systemIdentifier: system, status: .withoutBackup, windows: [], segments: [],
+            index: .init(rolledUp: 0, listed: 0), lost: [])
     }
 }
 

@@ -22,6 +22,8 @@ package struct WALArchiveFacts: Sendable {
     package var uploads: [WALSegmentName: Duration] = [:]
     /// What the server says; `nil` if it was not asked or did not answer.
     package var server: Server?
+    /// Whether a later server of the cluster has taken the place of the one whose WAL it is, as after pg_upgrade.
+    package var isSucceeded = false
     package var now: Timestamp
     /// How much may be lost, as a time.
     package var rpo: Duration

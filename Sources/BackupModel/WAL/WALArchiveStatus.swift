@@ -73,16 +73,35 @@ package struct WALArchiveStatus: Sendable, Hashable, Codable {
         package var atMost: Duration?
         /// Up to where WAL is stored without a hole.
         package var storedEnd: LogSequenceNumber?
+
+        package init(bytes: UInt64? = nil, atMost: Duration? = nil, storedEnd: LogSequenceNumber? = nil) {
+            self.bytes = bytes
+            self.atMost = atMost
+            self.storedEnd = storedEnd
+        }
     }
 }
 
 extension WALArchiveStatus {
+    /// That of a server of which no physical backup is there: its WAL leads nowhere.
+    package static var withoutBackup: WALArchiveStatus {
+        WALArchiveStatus(
+            level: .critical, gaps: [], lag: nil, exposure: Exposure(), twoServersWrite: [],
+            findings: [
+                Finding(
+                    level: .critical,
+                    text: "There is no physical backup of this server, to which its WAL could be applied: take one, "
+                        + "apex-backup backup --kind physical.")
+            ])
+    }
+
     /// Judges an archive.
     ///
     /// A gap is critical if it is lost and on the way to the timeline that is judged, a warning if it is lost elsewhere
     /// or overdue. An exposure above the RPO is critical if the server has finished segments that are not stored, or says
     /// itself that it committed later than what is stored. Else it is a warning: a server at rest writes a little WAL too,
-    /// and loses nothing. Heartbeats settle that, for their commits are stored like any other.
+    /// and loses nothing. Heartbeats settle that, for their commits are stored like any other. A server that was succeeded
+    /// loses nothing any more, and nothing can be done for what is missing of it: that is a warning.
     package static func judge(_ facts: WALArchiveFacts) -> WALArchiveStatus {
         let gaps = facts.judgedGaps
         let lag = facts.lag
@@ -92,7 +111,8 @@ extension WALArchiveStatus {
             lately: max(facts.rpo, facts.delay))
         var findings = writers.map(Self.finding)
         findings += gaps.compactMap { Self.finding($0, facts) }
-        findings += Self.findings(of: exposure, lag, facts) + Self.findings(of: facts)
+        if !facts.isSucceeded { findings += Self.findings(of: exposure, lag, facts) }
+        findings += Self.findings(of: facts)
         findings.sort { $0.level > $1.level }
         return WALArchiveStatus(
             level: findings.first?.level ?? .ok, gaps: gaps.map(\.gap), lag: lag, exposure: exposure,
@@ -127,10 +147,11 @@ extension WALArchiveStatus {
                 text: "\(which) overdue\(since). The server still has what is missing: look at its log for errors of "
                     + "archive_command.")
         case .lost:
+            let isUrgent = judged.isOnCurrentPath && !facts.isSucceeded
             return Finding(
-                level: judged.isOnCurrentPath ? .critical : .warning,
+                level: isUrgent ? .critical : .warning,
                 text: "\(which) lost\(since). No moment behind that can be reached from a backup before it"
-                    + (judged.isOnCurrentPath ? ": take a new base backup." : "."))
+                    + (isUrgent ? ": take a new base backup." : "."))
         }
     }
 
@@ -189,9 +210,10 @@ extension WALArchiveStatus {
         }
         findings += facts.recordedGaps.filter(facts.endangers).map {
             Finding(
-                level: .critical,
-                text: "\($0.description) Take a new base backup: apex-backup backup --kind physical (found at "
-                    + "\($0.foundAt.readable): \($0.reason)).")
+                level: facts.isSucceeded ? .warning : .critical,
+                text: $0.description
+                    + (facts.isSucceeded ? "" : " Take a new base backup: apex-backup backup --kind physical.")
+                    + " It was found at \($0.foundAt.readable): \($0.reason).")
         }
         if let archiver = facts.server?.archiver, archiver.isFailing, let failed = archiver.lastFailedAt {
             findings.append(

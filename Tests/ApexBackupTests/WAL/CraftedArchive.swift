@@ -20,6 +20,18 @@ struct CraftedArchive: Sendable {
         site = try PruneSite(clock: clock)
     }
 
+    /// The system identifier of the server that ``succeed()`` registers.
+    static let successor = "7000000000000000002"
+
+    /// Registers another server under the cluster's name, as after pg_upgrade; returns its WAL, of which there is none.
+    func succeed() throws -> WALArchive {
+        let repository = try site.repository()
+        try repository.recordIncarnation(
+            ClusterIncarnation(
+                systemIdentifier: Self.successor, major: 16, firstSeen: site.clock.now.advanced(by: .seconds(1))))
+        return try WALArchive(repository, systemIdentifier: Self.successor)
+    }
+
     func archive(_ storage: (any Storage)? = nil) throws -> WALArchive {
         try WALArchive(site.repository(storage), systemIdentifier: CraftedRepository.systemIdentifier)
     }

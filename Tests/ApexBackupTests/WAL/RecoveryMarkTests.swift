@@ -72,17 +72,15 @@ import Testing
         let archive = try CraftedArchive()
         try archive.store([4])
         let repository = try archive.site.repository()
-        // As pg_upgrade and initdb leave it: the names of segments begin again.
-        let other = "7000000000000000002"
-        try repository.recordIncarnation(
-            ClusterIncarnation(systemIdentifier: other, major: 16, firstSeen: archive.site.clock.now))
+        // The names of segments begin again.
+        _ = try archive.succeed()
         let mark = RecoveryMark(
             repository: repository, connection: try ConnectionSettings(parsing: "postgresql://h/postgres"),
             patience: .seconds(3))
         let segment = try archive.name(4).description
         #expect(try await mark.isArchived(segment, of: CraftedRepository.systemIdentifier))
         #expect(archive.site.clock.slept == .zero)
-        #expect(try await !mark.isArchived(segment, of: other))
+        #expect(try await !mark.isArchived(segment, of: CraftedArchive.successor))
         #expect(archive.site.clock.slept == .seconds(3))
     }
 }

@@ -142,6 +142,33 @@ import Testing
         #expect(status.exposure.atMost == nil)
     }
 
+    @Test func `is that of each server of the cluster, of which only the last one can lose anything`() throws {
+        let archive = try CraftedArchive()
+        try archive.addBackup(inSegment: 12)
+        try archive.store([12, 13, 15])
+        func reports() throws -> [WALArchiveInspection.Report] {
+            try WALArchiveInspection(repository: archive.site.repository(), rpo: .seconds(900)).reports()
+        }
+        // The hole, and that the last commit is older than the RPO.
+        #expect(try reports().map(\.status.level) == [.critical])
+        #expect(try reports().first?.status.findings.count == 2)
+        let next = try archive.succeed()
+        #expect(try reports().map(\.status.level) == [.warning])
+        #expect(try reports().first?.status.findings.map(\.text).contains { $0.contains("new base backup") } == false)
+        #expect(try reports().first?.status.findings.count == 1)
+        // WAL of the new server, to which there is no backup.
+        try next.store(Array("1\t0/3000000\tno reason\n".utf8), of: 2)
+        #expect(try reports().count == 1)
+        let writer = try next.makeWriter(.partial(archive.name(3)), level: 1)
+        defer { writer.discard() }
+        try writer.write([1, 2, 3].span)
+        try writer.finish()
+        let without = try #require(try reports().last)
+        #expect(try reports().count == 2 && without.systemIdentifier == CraftedArchive.successor)
+        #expect(without.status.level == .critical)
+        #expect(without.status.findings.map(\.text).contains { $0.contains("no physical backup of this server") })
+    }
+
     @Test func `tells what the newest backup needs itself`() throws {
         let archive = try CraftedArchive()
         try archive.addBackup(inSegment: 12)
