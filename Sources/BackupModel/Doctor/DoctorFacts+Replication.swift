@@ -52,7 +52,9 @@ extension DoctorFacts {
             return DoctorFinding(
                 .slot, .warning, "The slot '\(slot.name)' is about to lose WAL that it needs.\(kept)",
                 why: "It is beyond max_slot_wal_keep_size; the next checkpoint may remove it.",
-                mend: .init(action: "Let its reader catch up at once, or raise max_slot_wal_keep_size."))
+                mend: setting(
+                    ("max_slot_wal_keep_size", "\(gigabytesToKeep(for: slot))GB"),
+                    action: "That needs the room in pg_wal. Or let its reader catch up at once."))
         default: break
         }
         if let finding = reception(slot) { return finding }
@@ -64,6 +66,12 @@ extension DoctorFacts {
             .slot, .warning,
             "The slot '\(slot.name)'\(isOurs ? " of 'apex-backup wal receive'" : "") is used by nobody\(since).\(kept)",
             why: "The server keeps all WAL from where it stands.", mend: drop)
+    }
+
+    /// Twice what the server may keep now, and twice what it keeps for a slot.
+    private func gigabytesToKeep(for slot: Slot) -> Int64 {
+        let megabytes = 2 * max(number("max_slot_wal_keep_size") ?? 0, (slot.keptBytes ?? 0) >> 20, 512)
+        return (megabytes + 1023) / 1024
     }
 
     private var slotLimit: DoctorFinding {
@@ -87,21 +95,22 @@ extension DoctorFacts {
         let used = space.usedBytes.map { "pg_wal has \(formatBytes($0))" }
         guard let free = space.freeBytes else {
             guard let used else {
-                return .notKnown(
-                    .pgWALSpace, "The size of pg_wal", grant: "GRANT pg_monitor TO \(quoteIdentifier(role.role));")
+                return .notKnown(.pgWALSpace, "The size of pg_wal", grant: monitorGrant)
             }
             return DoctorFinding(
                 .pgWALSpace, .note, "\(used); how much is free beside it cannot be seen from here.",
                 mend: .init(action: "Look on the server's host, as its user: df -h pg_wal."))
         }
         let text = "\(used.map { "\($0), and " } ?? "")\(formatBytes(free)) are free beside it"
-        let more = DoctorFinding.Mend(action: "Give pg_wal more room, or lower max_wal_size.")
         let normal = (number("max_wal_size") ?? 0) << 20
         if free < max(0, normal - (space.usedBytes ?? 0)) {
             return DoctorFinding(
                 .pgWALSpace, .error,
                 "\(text): less than max_wal_size (\(formatBytes(normal))) lets it grow to without any outage.",
-                why: "A server whose pg_wal is full stops.", mend: more)
+                why: "A server whose pg_wal is full stops.",
+                mend: setting(
+                    ("max_wal_size", "\(max(64, (free + (space.usedBytes ?? 0)) >> 21))MB"),
+                    action: "Checkpoints come more often then: more room for pg_wal is better."))
         }
         guard let rate = space.bytesPerSecond, rate > 0 else { return DoctorFinding(.pgWALSpace, .ok, "\(text).") }
         // A century is for ever.
@@ -112,12 +121,23 @@ extension DoctorFacts {
         guard lasting < wanted.rto else { return DoctorFinding(.pgWALSpace, .ok, "\(text): \(time).") }
         return DoctorFinding(
             .pgWALSpace, .warning, "\(text): \(time), less than the RTO of \(DurationText.format(wanted.rto)).",
-            why: "A server whose pg_wal is full stops.", mend: more)
+            why: "A server whose pg_wal is full stops.", mend: .init(action: "Give pg_wal more room."))
     }
+
+    private var monitorGrant: String { "GRANT pg_monitor TO \(quoteIdentifier(role.role));" }
 
     /// A receiver stores WAL and applies none: who waits for that waits for ever.
     private var synchronousReceiver: DoctorFinding? {
-        guard let receiver, receiver.isSynchronous else { return nil }
+        guard let receiver else { return nil }
+        if receiver.synchronousState == nil {
+            let names = SynchronousStandbyNames(parsing: value("synchronous_standby_names") ?? "")
+            return names.include(wanted.slot)
+                ? .notKnown(
+                    .synchronousReceiver, "What commits cost that wait for 'apex-backup wal receive'",
+                    grant: monitorGrant)
+                : nil
+        }
+        guard receiver.isSynchronous else { return nil }
         let name = "'apex-backup wal receive' (\(receiver.applicationName))"
         if !remoteApply.isEmpty {
             let statements = remoteApply.map(\.statement)

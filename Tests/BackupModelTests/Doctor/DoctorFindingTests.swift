@@ -261,7 +261,14 @@ import Testing
             .slot, .warning, "used by nobody since 2026-11-21 12:00:00 UTC. It holds 3.0 GiB", do: drop,
             slot("extended"))
         expect(.slot, .warning, "has lost WAL", do: drop, slot("lost"))
-        expect(.slot, .warning, "about to lose", slot("unreserved", active: true))
+        func keep(_ gigabytes: Int) -> [String] {
+            ["ALTER SYSTEM SET max_slot_wal_keep_size = '\(gigabytes)GB';", reload]
+        }
+        expect(.slot, .warning, "about to lose", do: keep(40), slot("unreserved", active: true))
+        expect(.slot, .warning, "about to lose", do: keep(6)) {
+            slot("unreserved", active: true)(&$0)
+            $0.settings["max_slot_wal_keep_size"]?.value = "1024"
+        }
         expect(.slot, .ok, "in use", slot("reserved", active: true))
         let ours = ["SELECT pg_drop_replication_slot('apex_backup_main');"]
         expect(.slot, .error, "has lost WAL", do: ours, slot("lost", name: "apex_backup_main"))
@@ -275,7 +282,8 @@ import Testing
     }
 
     @Test func `of pg_wal says for how long its room is enough`() {
-        expect(.pgWALSpace, .error, "less than max_wal_size") {
+        let less = ["ALTER SYSTEM SET max_wal_size = '500MB';", reload]
+        expect(.pgWALSpace, .error, "less than max_wal_size", do: less) {
             $0.space = .init(usedBytes: 100 << 20, freeBytes: 900 << 20)
         }
         expect(.pgWALSpace, .warning, "less than the RTO of 4 h") {
@@ -295,6 +303,16 @@ import Testing
         expect(.synchronousReceiver, .note, "not measured") {
             $0.receiver = .init(applicationName: "receiver", synchronousState: "quorum")
         }
+        let monitor = ["GRANT pg_monitor TO \"backup\";"]
+        expect(.synchronousReceiver, .note, "is not known", do: monitor) {
+            $0.receiver = .init(applicationName: "", synchronousState: nil)
+            $0.settings["synchronous_standby_names"] = .init("ANY 1 (other, apex_backup_main)")
+        }
+        let unseen = Self.facts {
+            $0.receiver = .init(applicationName: "", synchronousState: nil)
+            $0.settings["synchronous_standby_names"] = .init("other")
+        }
+        #expect(!unseen.findings.contains { $0.code == .synchronousReceiver })
         let local = "SET synchronous_commit = local;"
         let statement = "ALTER SYSTEM SET synchronous_commit = 'on';"
         expect(.synchronousReceiver, .error, "remote_apply for all", do: [local, statement, reload]) {
