@@ -24,10 +24,12 @@ struct ArchiveRoundTrip: Sendable {
             throw unexpectedAnswer("pg_walfile_name")
         }
         _ = try await session.query("SELECT pg_catalog.pg_switch_wal()")
-        let clocks = archive.repository.environment.clocks
+        let environment = archive.repository.environment
+        let clocks = environment.clocks
         let (outcome, took) = try await clocks.timed {
             try await clocks.find(within: patience, every: .milliseconds(100)) {
-                try await arrival(of: name, since: before)
+                environment.events(.phase("waiting for WAL segment \(segment) in the repository"))
+                return try await arrival(of: name, since: before)
             }
         }
         switch outcome {

@@ -55,10 +55,12 @@ extension Doctor {
                 timeline: facts.server.timeline, containing: LogSequenceNumber(position: max(written.position, 1) - 1),
                 segmentSize: facts.segmentSize)
         else { throw unexpectedAnswer("pg_logical_emit_message") }
-        let clocks = repository.environment.clocks
+        let environment = repository.environment
+        let clocks = environment.clocks
         let (isStored, took) = try await clocks.timed {
             try await clocks.wait(within: patience, every: .milliseconds(100)) {
-                try archive.storedEnd(of: segment).map { $0 >= written } ?? false
+                environment.events(.phase("waiting for what the receiver gets up to \(written)"))
+                return try archive.storedEnd(of: segment).map { $0 >= written } ?? false
             }
         }
         facts.reception = isStored ? .proved(took: took) : .missing(waited: took)

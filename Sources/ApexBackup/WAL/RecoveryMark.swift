@@ -116,8 +116,10 @@ package struct RecoveryMark: Sendable {
     /// same name.
     func isArchived(_ segment: String, of systemIdentifier: String) async throws -> Bool {
         let archive = try WALArchive(repository, systemIdentifier: systemIdentifier)
-        return try await repository.environment.clocks.wait(within: patience, every: .milliseconds(100)) {
-            try archive.holdsFile(named: segment)
+        let environment = repository.environment
+        return try await environment.clocks.wait(within: patience, every: .milliseconds(100)) {
+            environment.events(.phase("waiting for WAL segment \(segment) in the repository"))
+            return try archive.holdsFile(named: segment)
         }
     }
 }

@@ -153,7 +153,8 @@ final class ScratchRepository: Sendable {
     }
 }
 
-private final class RecordedEvents: Sendable {
+/// What operations have told.
+final class RecordedEvents: Sendable {
     private let events = Mutex<[BackupEvent]>([])
     var all: [BackupEvent] { events.withLock { $0 } }
     func add(_ event: BackupEvent) { events.withLock { $0.append(event) } }

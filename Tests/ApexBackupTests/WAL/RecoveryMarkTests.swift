@@ -71,7 +71,10 @@ import Testing
     @Test func `is archived when the segment of its own server is, and not one of the same name`() async throws {
         let archive = try CraftedArchive()
         try archive.store([4])
-        let repository = try archive.site.repository()
+        let told = RecordedEvents()
+        var environment = archive.site.crafted.environment
+        environment.events = { told.add($0) }
+        let repository = try archive.site.crafted.open(environment: environment)
         // The names of segments begin again.
         _ = try archive.succeed()
         let mark = RecoveryMark(
@@ -82,5 +85,7 @@ import Testing
         #expect(archive.site.clock.slept == .zero)
         #expect(try await !mark.isArchived(segment, of: CraftedArchive.successor))
         #expect(archive.site.clock.slept == .seconds(3))
+        let phase = "waiting for WAL segment \(segment) in the repository"
+        #expect(told.all.contains { if case .phase(phase) = $0 { true } else { false } })
     }
 }
