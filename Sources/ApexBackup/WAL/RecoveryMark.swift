@@ -56,8 +56,7 @@ package struct RecoveryMark: Sendable {
             result.isArchived = try await isArchived(result.segment, of: systemIdentifier)
             return result
         } catch {
-            let known = RunLog.describe(error)
-            throw known.leaving(progress.remark(after: known.code))
+            throw progress.explaining(error)
         }
     }
 
@@ -68,8 +67,15 @@ package struct RecoveryMark: Sendable {
         case asked
         case marked(LogSequenceNumber)
 
-        /// What an error with `code` leaves behind.
-        func remark(after code: ErrorCode) -> String {
+        /// The same error with what it leaves behind.
+        func explaining(_ error: any Error) -> BackupError {
+            var known = RunLog.describe(error)
+            // Who was interrupted asks for the mark, and not for what was committed.
+            if known.code == .interrupted { known.unchanged = nil }
+            return known.leaving(remark(after: known.code))
+        }
+
+        private func remark(after code: ErrorCode) -> String {
             switch self {
             case .asked where code == .serverConnectionLost || code == .interrupted:
                 "Whether the mark was made is not known. If you mark again by the same name, the first one counts."

@@ -57,10 +57,14 @@ import Testing
     }
 
     @Test func `leaves a mark that it was asked for unknown, and one that it has made`() throws {
-        let lsn = LogSequenceNumber(position: 0x300_0148)
-        #expect(RecoveryMark.Progress.begun.remark(after: .serverConnectionLost) == "Nothing was marked.")
-        #expect(RecoveryMark.Progress.asked.remark(after: .queryFailed) == "Nothing was marked.")
-        #expect(RecoveryMark.Progress.asked.remark(after: .serverConnectionLost).contains("is not known"))
-        #expect(RecoveryMark.Progress.marked(lsn).remark(after: .queryFailed).contains("was made, at 0/3000148"))
+        func remark(_ progress: RecoveryMark.Progress, _ code: ErrorCode) throws -> String {
+            try #require(progress.explaining(BackupError(code, "It failed.", remedy: "Run again.")).unchanged)
+        }
+        let marked = RecoveryMark.Progress.marked(LogSequenceNumber(position: 0x300_0148))
+        #expect(try remark(.begun, .serverConnectionLost) == "Nothing was marked.")
+        #expect(try remark(.asked, .queryFailed) == "Nothing was marked.")
+        #expect(try remark(.asked, .serverConnectionLost).contains("is not known"))
+        #expect(try remark(marked, .queryFailed).contains("was made, at 0/3000148"))
+        #expect(marked.explaining(CancellationError()).unchanged?.contains("was made, at 0/3000148") == true)
     }
 }
