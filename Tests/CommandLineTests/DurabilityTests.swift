@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import TestSupport
 import Testing
 
@@ -52,6 +53,42 @@ import Testing
                 #expect(
                     trace.hasEnded(after: step.end, before: next) { $0.name == "fsync" && $0.path == changed },
                     "step \(index) is durable before the next one")
+            }
+        }
+    }
+}
+
+extension `What a loss of power leaves` {
+    @Test(.needsPhysicalBackups) func `is all WAL that a server was told is stored, whoever stored it`() async throws {
+        try await ReceivingPlace.with { place in
+            let (cluster, archiving) = (place.cluster, place.archiving)
+            // The slot keeps WAL from the segment on that is written now.
+            try await cluster.execute("CHECKPOINT")
+            try await cluster.execute("SELECT pg_create_physical_replication_slot('\(ReceivingPlace.slot)', true)")
+            var paths: [String] = []
+            for _ in 0..<2 {
+                let segment = try await archiving.writeSegment()
+                try await archiving.succeed("wal", "push", "\(archiving.data)/pg_wal/\(segment)")
+                paths.append(try archiving.path(of: segment))
+            }
+            var strace = archiving.tool
+            strace.executable = "/usr/bin/strace"
+            let file = "\(cluster.directory)/trace"
+            let running = try await strace.start([
+                "-f", "-y", "-qq", "-o", file, "-e", "trace=fsync", archiving.tool.executable, "wal", "receive",
+            ])
+            try await place.waitUntilStreaming(unlessEnded: running)
+            for process in running.descendants() { kill(process.processIdentifier, SIGTERM) }
+            let output = try await running.output()
+            #expect(output.status == 0, "\(output.standardError)")
+            let trace = SystemCalls(String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self))
+            for path in paths {
+                let folder = path.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+                for durable in [path, folder, archiving.repository] {
+                    #expect(
+                        trace.hasEnded(before: trace.lines.count) { $0.name == "fsync" && $0.path == durable },
+                        "\(durable)")
+                }
             }
         }
     }

@@ -11,6 +11,8 @@ package final class CountingStorage: ForwardingStorage {
         package var listings: [ObjectKey?] = []
         /// The objects that listings showed.
         package var listed = 0
+        /// What was made durable that somebody else may have stored.
+        package var durable: [ObjectKey] = []
     }
 
     package let storage: any Storage
@@ -63,6 +65,11 @@ package final class CountingStorage: ForwardingStorage {
             $0.listed += names.count
         }
         return names
+    }
+
+    package func makeDurable(_ keys: [ObjectKey]) throws(BackupError) {
+        try storage.makeDurable(keys)
+        state.withLock { $0.durable += keys }
     }
 
     package func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey] {

@@ -37,6 +37,8 @@ extension ForwardingStorage {
 
     package func makeWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter { try storage.makeWriter(key) }
 
+    package func makeDurable(_ keys: [ObjectKey]) throws(BackupError) { try storage.makeDurable(keys) }
+
     package func remove(_ keys: [ObjectKey]) throws(BackupError) { try storage.remove(keys) }
 
     package func removeEmptyFolders(under prefix: ObjectKey) throws(BackupError) {

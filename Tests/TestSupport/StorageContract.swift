@@ -13,6 +13,7 @@ package func storageContractViolations(_ storage: any Storage, under prefix: Obj
     contract.check("writers", contract.writers)
     contract.check("abandoned writers", contract.abandonedWriters)
     contract.check("unfinished writes", contract.unfinishedWrites)
+    contract.check("durability", contract.durability)
     contract.check("empty objects", contract.emptyObjects)
     contract.check("large objects", contract.largeObjects)
     contract.check("limits", contract.limits)
@@ -141,6 +142,15 @@ private final class StorageContract {
             expect(try storage.readAll(key, limit: 1) == [1], "a stream is an object when it is finished")
             expect(try storage.unfinishedWrites(in: folder).isEmpty, "what is finished is no more unfinished")
         }
+    }
+
+    func durability() throws(BackupError) {
+        let keys = [prefix.appending("a/b/stored"), prefix.appending("a/absent"), prefix.appending("none/absent")]
+        _ = try storage.putIfAbsent(keys[0], [1, 2])
+        try storage.makeDurable(keys)
+        try storage.makeDurable([])
+        expect(try storage.readAll(keys[0], limit: 2) == [1, 2], "making an object durable changes nothing")
+        expect(try list(prefix).map(\.key) == [keys[0]], "and makes none that is absent")
     }
 
     func emptyObjects() throws(BackupError) {

@@ -10,7 +10,7 @@ struct ArchivedWAL: Sendable {
     /// How long to wait behind the base backup's end.
     let patience: Duration
 
-    /// Waits for all segments from `start` to `stop`.
+    /// Waits for all segments from `start` to `stop`; they are durable when it returns.
     ///
     /// - Throws: ``ErrorCode/walMissing`` for the first that does not come in time, with what the server says of its
     ///   archiver.
@@ -20,7 +20,7 @@ struct ArchivedWAL: Sendable {
         var missing = WALSegmentName(timeline: timeline, containing: start, segmentSize: segmentSize)
         let isWhole = try await environment.clocks.wait(within: patience, every: .milliseconds(200)) {
             // What is damaged does not get better.
-            while let segment = missing, try archive.record(of: segment) != nil {
+            while let segment = missing, try archive.isStoredDurably(segment) {
                 missing = segment.end > last ? nil : segment.next
             }
             guard let segment = missing else { return true }

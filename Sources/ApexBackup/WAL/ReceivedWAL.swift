@@ -131,7 +131,7 @@ final class ReceivedWAL: Sendable {
         let segment = try segment(at: state.stored)
         if try !write(segment, state) {
             // Its pieces were removed because it is stored.
-            guard try archive.record(of: segment) != nil else { throw WALArchive.missing(segment) }
+            guard try archive.isStoredDurably(segment) else { throw WALArchive.missing(segment) }
         }
         state.stored = segment.end
         state.pending.removeAll(keepingCapacity: true)

@@ -103,13 +103,51 @@ extension WALArchive {
         try repository.storage.children(of: layout.gaps).contains { $0.hasPrefix(WALGapRecord.namePrefix(start)) }
     }
 
+    /// The first position from `position` on that is not stored; what is stored before it is durable when this returns.
+    ///
+    /// A segment counts only with its trailer: the server is told that it is stored, and lets go of it.
     private func firstMissing(
         from position: LogSequenceNumber, _ history: TimelineHistory, _ size: WALSegmentSize
     ) throws(BackupError) -> WALReceptionStart {
-        try WALReceptionStart.find(
+        var counted: [ObjectKey] = []
+        let start = try WALReceptionStart.find(
             from: position, history: history, size: size,
-            isStored: { segment throws(BackupError) in try isStoredWhole(segment) },
+            isStored: { segment throws(BackupError) in
+                guard try isStoredUndamaged(segment) else { return false }
+                counted.append(layout.segment(segment))
+                if counted.count == Self.mostCounted {
+                    try repository.storage.makeDurable(counted)
+                    counted = []
+                }
+                return true
+            },
             piecesEnd: { segment throws(BackupError) in try provedPiecesEnd(of: segment) })
+        try repository.storage.makeDurable(counted)
+        return start
+    }
+
+    /// How many segments are made durable together.
+    private static let mostCounted = 256
+
+    /// Whether a segment is stored whole, as far as its trailer tells, of one that the server still has.
+    private func isStoredUndamaged(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+        do throws(BackupError) {
+            return try record(of: segment) != nil
+        } catch {
+            guard error.code == .objectDamaged else { throw error }
+            throw BackupError(
+                error.code, error.message, reason: error.reason,
+                remedy: "The server still has this segment: move '\(layout.segment(segment))' out of the repository, "
+                    + "and it is received again.",
+                unchanged: "The server was not told that the segment is stored.")
+        }
+    }
+
+    /// Whether a segment is stored whole, as far as its trailer tells; one that is, is durable when this returns.
+    func isStoredDurably(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+        guard try record(of: segment) != nil else { return false }
+        try repository.storage.makeDurable([layout.segment(segment)])
+        return true
     }
 
     /// The end of the stored pieces of a segment, from its beginning on.

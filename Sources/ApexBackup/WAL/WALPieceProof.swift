@@ -3,8 +3,8 @@ import BackupStorage
 
 /// The proof of what is stored of a segment that is not finished, before a receiver goes on behind it.
 extension WALArchive {
-    /// The end of the stored pieces of a segment, from its beginning on, after each of them was read and proved; `nil` if
-    /// there are none.
+    /// The end of the stored pieces of a segment, from its beginning on, after each of them was read, proved, and made
+    /// durable; `nil` if there are none.
     ///
     /// A piece that is not what was stored is removed, and a warning names it: nothing could be stored in its place, and
     /// what reads the segment would take it for its content. The server has those bytes, or they are lost.
@@ -13,7 +13,9 @@ extension WALArchive {
         while true {
             let chain = try pieces(of: segment)
             switch try proof(of: chain) {
-            case .good: return chain.last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
+            case .good:
+                try repository.storage.makeDurable(chain.map(layout.piece))
+                return chain.last.map { LogSequenceNumber(position: segment.start.position + UInt64($0.to)) }
             // Another receiver has put something longer in its place.
             case .gone(let piece):
                 attempts -= 1

@@ -26,7 +26,7 @@ package enum PutOutcome: Sendable, Hashable {
 /// - **Atomic:** an object is either absent or whole, even after a crash while it is written. Of several writers of one
 ///   name exactly one succeeds, and the others are told so.
 /// - **Durable:** when `finish`, `putIfAbsent` or `remove` returns, what it did survives loss of power; so does an object
-///   of which they say that it was there already.
+///   of which they say that it was there already, or that `makeDurable` was asked for.
 /// - **Read after write:** a published object is visible to `info`, `list`, `children` and every way to read,
 ///   everywhere.
 /// - **Idempotent removal:** removing an object that is not there succeeds.
@@ -73,6 +73,12 @@ package protocol Storage: Sendable {
 
     /// The same for content that its source is still writing: until it is finished, ``unfinishedWrites(in:)`` says so.
     func makeStreamWriter(_ key: ObjectKey) throws(BackupError) -> any ObjectWriter
+
+    /// Returns when the objects, and their names, survive loss of power, whoever published them; those that are not there
+    /// are passed over.
+    ///
+    /// An object is visible before its writer has made that sure, and the writer may have died just then.
+    func makeDurable(_ keys: [ObjectKey]) throws(BackupError)
 
     /// Removes the objects, in no certain order, and the folders that become empty; they need not be there.
     func remove(_ keys: [ObjectKey]) throws(BackupError)

@@ -1,3 +1,4 @@
+import BackupStorage
 import PostgresAccess
 import TestSupport
 import Testing
@@ -7,12 +8,13 @@ import Testing
 
 @Suite struct `Waiting for the WAL of a base backup in the archive` {
     private func wait(
-        _ archive: CraftedArchive, from first: UInt64, to last: UInt64, patience: Duration = .seconds(300)
+        _ archive: CraftedArchive, from first: UInt64, to last: UInt64, patience: Duration = .seconds(300),
+        storage: (any Storage)? = nil
     ) async throws {
         let start = try archive.name(first).start
         try await ArchivedWAL(
             connection: try ConnectionSettings(parsing: "host=\(archive.site.directory.path) user=u dbname=d"),
-            archive: archive.archive(), segmentSize: archive.size, patience: patience
+            archive: archive.archive(storage), segmentSize: archive.size, patience: patience
         ).wait(
             from: LogSequenceNumber(position: start.position + 40),
             to: LogSequenceNumber(position: archive.name(last).start.position + 48), timeline: 1)
@@ -27,6 +29,15 @@ import Testing
         }
         try await wait(archive, from: 4, to: 6)
         #expect(archive.site.clock.slept == .seconds(4))
+    }
+
+    @Test func `does not end before what has come is durable`() async throws {
+        let archive = try CraftedArchive()
+        try archive.store([4, 5])
+        let storage = CountingStorage(PosixStorage(root: archive.site.crafted.path))
+        try await wait(archive, from: 4, to: 5, storage: storage)
+        let layout = try archive.archive().layout
+        #expect(try storage.takeCalls().durable == [4, 5].map { layout.segment(try archive.name($0)) })
     }
 
     @Test func `gives up in time, and names the first segment that is missing`() async throws {

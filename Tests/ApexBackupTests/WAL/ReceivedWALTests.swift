@@ -117,6 +117,23 @@ import Testing
         #expect(received.counts.segments == 3)
     }
 
+    @Test func `that another process has stored meanwhile counts as stored when that is durable`() throws {
+        let crafted = try CraftedArchive(segmentBytes: 1 << 20)
+        let storage = CountingStorage(PosixStorage(root: crafted.site.crafted.path))
+        let segment = try crafted.name(5)
+        let received = ReceivedWAL(
+            try crafted.archive(storage), timeline: 1, size: crafted.size, from: segment.start)
+        var bytes = try crafted.content(5)
+        bytes += [UInt8](repeating: 0, count: Int(crafted.size.bytes) - bytes.count)
+        _ = try received.take(bytes.span.extracting(first: 100), at: .zero)
+        try received.publish()
+        try crafted.storeWhole(5)
+        try crafted.archive().removePieces(of: segment)
+        _ = storage.takeCalls()
+        #expect(try received.take(bytes.span.extracting(droppingFirst: 100), at: .zero) == segment.end)
+        #expect(try storage.takeCalls().durable == [crafted.archive().layout.segment(segment)])
+    }
+
     @Test func `whose pieces stayed although it is stored has them removed`() throws {
         let received = received()
         _ = try received.take([1].span, at: .zero)

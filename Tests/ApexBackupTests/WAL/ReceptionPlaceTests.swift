@@ -1,3 +1,4 @@
+import BackupStorage
 import TestSupport
 import Testing
 
@@ -53,6 +54,53 @@ import Testing
         #expect(try place().isHole == false)
         try crafted.store([116])
         #expect(try place().start.position == start(of: 117))
+    }
+
+    /// Where it goes on in the archive behind another storage.
+    private func start(in storage: any Storage) throws -> LogSequenceNumber {
+        try crafted.archive(storage).receptionPlace(
+            kept: LogSequenceNumber(position: crafted.name(121).start.position + 100),
+            history: TimelineHistory(first: 1), size: crafted.size, lookingForHoles: false
+        ).start.position
+    }
+
+    /// Stores the first bytes of a segment as two pieces; returns how many they are.
+    private func storePieces(of number: UInt64) throws -> Int {
+        let content = try crafted.content(number)
+        for part in [0..<60, 60..<content.count] {
+            let piece = try #require(
+                WALPiece(try crafted.name(number), from: UInt64(part.lowerBound), to: UInt64(part.upperBound)))
+            let writer = try crafted.archive().makeWriter(piece)
+            try writer.write(content.span.extracting(part))
+            try writer.finish()
+        }
+        return content.count
+    }
+
+    @Test func `is behind what another process has stored when that is durable`() throws {
+        try crafted.store([121, 122, 123])
+        let count = try storePieces(of: 124)
+        let storage = CountingStorage(PosixStorage(root: crafted.site.crafted.path))
+        #expect(try start(in: storage).position == start(of: 124).position + UInt64(count))
+        let layout = try crafted.archive().layout
+        var expected = Set(try [121, 122, 123].map { layout.segment(try crafted.name($0)) })
+        expected.formUnion(try crafted.archive().pieces(of: crafted.name(124)).map(layout.piece))
+        #expect(expected.count == 5 && Set(storage.takeCalls().durable) == expected)
+    }
+
+    @Test func `is nowhere while what the server still has is stored damaged, which somebody has to move away`() throws
+    {
+        try crafted.store([121, 122, 123])
+        let storage = PosixStorage(root: crafted.site.crafted.path)
+        #expect(try start(in: storage) == start(of: 124))
+        let key = try crafted.archive().layout.segment(crafted.name(122))
+        let path = crafted.path(key)
+        try crafted.site.directory.write(Array(crafted.site.directory.read(path).dropLast(3)), to: path)
+        let error = #expect(throws: BackupError.self) { try start(in: storage) }
+        #expect(error?.code == .objectDamaged && error?.remedy.contains("still has this segment") == true)
+        #expect(error?.remedy.contains("'\(key)'") == true)
+        try storage.remove(key)
+        #expect(try start(in: storage) == start(of: 122))
     }
 
     @Test func `has a backup behind what is lost, or needs one`() throws {
