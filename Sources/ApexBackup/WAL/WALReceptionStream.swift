@@ -33,7 +33,7 @@ struct WALReceptionStream: Sendable {
             let kept = try await keptFrom(source.slot, in: session)
             let place = try await place(kept: kept, of: source, archive, in: session)
             try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await receive(place, of: source, into: archive, over: session) }
+                group.addTask { try await receive(place, keptFrom: kept, of: source, into: archive, over: session) }
                 group.addTask { try await attend(source) }
                 group.addTask { try await rollUp() }
                 var hasFilledHole = false
@@ -133,10 +133,13 @@ struct WALReceptionStream: Sendable {
 
 extension WALReceptionStream {
     /// Receives along the timelines, as the server goes on from one to the next.
+    ///
+    /// The server is told of nothing before what the slot keeps, nor twice of a segment that two timelines share.
     private func receive(
-        _ first: WALReceptionPlace, of source: WALReceptionSource, into archive: WALArchive,
-        over session: ReplicationSession
+        _ first: WALReceptionPlace, keptFrom kept: LogSequenceNumber, of source: WALReceptionSource,
+        into archive: WALArchive, over session: ReplicationSession
     ) async throws {
+        var firstReport = kept
         var place = first.start
         let end = first.isHole ? first.lostTo : nil
         log.begin(place, of: source.facts.systemIdentifier)
@@ -150,7 +153,8 @@ extension WALReceptionStream {
                     + (log.isSynchronous ? ", as a synchronous standby" : ""))
             let streamed: ReplicationSession.WALStreamEnd
             do {
-                streamed = try await stream(place, until: end, into: received, over: session)
+                streamed = try await stream(
+                    place, until: end, firstReport: firstReport, into: received, over: session)
             } catch let error as BackupError where error.sqlstate == Self.removed {
                 if place == first.start, received.position == place.position, let lostTo = first.lostTo {
                     try record(
@@ -165,6 +169,7 @@ extension WALReceptionStream {
                 let segment = WALSegmentName(timeline: next, containing: position, segmentSize: source.segmentSize)
             else { return }
             environment.note("timeline \(place.timeline) ended at \(position); going on with timeline \(next)")
+            firstReport = max(firstReport, received.position)
             // Its first segment repeats what the old timeline had of it.
             place = WALReceptionStart(
                 timeline: next, position: try archive.provedPiecesEnd(of: segment) ?? segment.start)
@@ -190,10 +195,10 @@ extension WALReceptionStream {
 
     /// Streams one timeline; however that ends, what has come is stored.
     private func stream(
-        _ start: WALReceptionStart, until end: LogSequenceNumber?, into received: ReceivedWAL,
-        over session: ReplicationSession
+        _ start: WALReceptionStart, until end: LogSequenceNumber?, firstReport: LogSequenceNumber,
+        into received: ReceivedWAL, over session: ReplicationSession
     ) async throws -> ReplicationSession.WALStreamEnd {
-        let control = WALStreamControl(from: start.position)
+        let control = WALStreamControl(from: start.position, firstReport: firstReport)
         if let end { control.stop(at: end) }
         let clocks = environment.clocks
         let interval = request.interval

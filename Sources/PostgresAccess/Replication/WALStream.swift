@@ -9,14 +9,30 @@ package final class WALStreamControl: Sendable {
     }
 
     private let state: Mutex<State>
+    /// The first position that may be reported.
+    private let firstReport: LogSequenceNumber
 
     /// A stream of which nothing before `start` needs to be kept.
-    package init(from start: LogSequenceNumber) { state = Mutex(State(flushed: start)) }
+    ///
+    /// Nothing before `firstReport` is ever told to the server, for which a slot goes back to what it is told: where that
+    /// WAL is gone by then, the slot counts as lost.
+    package init(from start: LogSequenceNumber, firstReport: LogSequenceNumber = LogSequenceNumber(position: 1)) {
+        self.firstReport = firstReport
+        state = Mutex(State(flushed: start))
+    }
 
     /// Up to where the WAL is durable here: the server may remove what is before it.
+    ///
+    /// It never goes back.
     package var flushed: LogSequenceNumber {
         get { state.withLock { $0.flushed } }
-        set { state.withLock { $0.flushed = newValue } }
+        set { state.withLock { $0.flushed = max($0.flushed, newValue) } }
+    }
+
+    /// What the server is told of the WAL that was `received`: up to where it is durable; `nil` if it is told nothing yet.
+    func report(received: LogSequenceNumber) -> LogSequenceNumber? {
+        let durable = min(flushed, received)
+        return durable < firstReport ? nil : durable
     }
 
     /// Ends the stream when everything before `position` was received.
@@ -76,7 +92,8 @@ extension ReplicationSession {
                 }
                 if !isEnding {
                     if progress == .nothingYet || stream.serverAsks { try onPause(stream.serverAsks) }
-                    if let report = reports.next(of: stream, flushed: control.flushed, clock: clock) {
+                    let flushed = control.report(received: stream.received)
+                    if let report = reports.next(of: stream, flushed: flushed, clock: clock) {
                         try connection.sendCopy(report)
                         stream.serverAsks = false
                     }
@@ -104,20 +121,19 @@ extension ReplicationSession {
 /// Decides when a report is due.
 private struct WALStreamReports {
     private var last: ContinuousClock.Instant?
-    private var flushed = LogSequenceNumber(position: 0)
+    private var flushed: LogSequenceNumber?
 
     /// The report to send now, if one is due; it asks for an answer, by which a dead connection is known.
     mutating func next(
-        of stream: WALStreamReader, flushed: LogSequenceNumber, clock: () -> Timestamp
+        of stream: WALStreamReader, flushed: LogSequenceNumber?, clock: () -> Timestamp
     ) -> [UInt8]? {
-        let flushed = min(flushed, stream.received)
         let now = ContinuousClock.now
         if last == nil { last = now }
         let isDue = last.map { now - $0 > .seconds(10) } ?? false
-        guard stream.serverAsks || isDue || flushed > self.flushed else { return nil }
+        guard stream.serverAsks || isDue || flushed != self.flushed else { return nil }
         last = now
         self.flushed = flushed
-        return StandbyStatus(written: stream.received, flushed: flushed, clock: clock()).message
+        return StandbyStatus(received: stream.received, flushed: flushed, clock: clock()).message
     }
 }
 
@@ -153,18 +169,23 @@ private struct WALStreamReader {
 
 /// The report of a receiver: up to where it has the WAL.
 struct StandbyStatus {
-    var written: LogSequenceNumber
-    var flushed: LogSequenceNumber
+    /// Up to where it has come.
+    var received: LogSequenceNumber
+    /// Up to where it is durable; `nil` to say nothing of that: the slot stays where it is, and no commit is let go.
+    var flushed: LogSequenceNumber?
     var clock: Timestamp
 
     /// Microseconds from 1970 to 2000, where PostgreSQL's clock begins.
     static let postgresEpoch: Int64 = 946_684_800_000_000
 
     /// The message `r`, which asks for an answer; what was applied is not reported, because nothing is.
+    ///
+    /// Nothing counts as written that is not durable: a commit with `synchronous_commit = remote_write` would be let go
+    /// that is in the memory of this process only.
     var message: [UInt8] {
         var bytes = [UInt8(ascii: "r")]
         let time = UInt64(bitPattern: clock.microseconds - Self.postgresEpoch)
-        for value in [written.position, flushed.position, 0, time] {
+        for value in [(flushed ?? received).position, flushed?.position ?? 0, 0, time] {
             for shift in stride(from: 56, through: 0, by: -8) {
                 bytes.append(UInt8(truncatingIfNeeded: value >> shift))
             }

@@ -13,10 +13,11 @@ import Testing
     private static let slot = ReplicationSlotName(ofCluster: "apex")
 
     private func reception(
-        from server: ConnectionSettings, into repository: Repository, longestSilence: Duration = .seconds(60)
+        from server: ConnectionSettings, into repository: Repository, longestSilence: Duration = .seconds(60),
+        interval: Duration = .milliseconds(100), heartbeat: Duration = .seconds(1)
     ) -> WALReception {
         var request = WALReception.Request(
-            slot: Self.slot, interval: .milliseconds(100), heartbeat: .seconds(1), isSynchronous: false)
+            slot: Self.slot, interval: interval, heartbeat: heartbeat, isSynchronous: false)
         request.longestSilence = longestSilence
         return WALReception(
             connection: server, request: request,
@@ -86,6 +87,53 @@ import Testing
                 #expect(await eventually { hasEnded.load(ordering: .acquiring) })
             }
             #expect(try await running.value.connections > 1)
+        }
+    }
+
+    /// Runs `body` beside a receiver that streams, ends that, and waits until the server knows it.
+    private func receiving(
+        _ reception: WALReception, of cluster: PostgresCluster, while body: () async throws -> Void = {}
+    ) async throws {
+        let running = Task(executorPreference: ThreadedExecutor.shared) { try await reception.run() }
+        defer { running.cancel() }
+        _ = try await streaming(cluster)
+        try await body()
+        running.cancel()
+        _ = try await running.value
+        let isFree = try await eventually {
+            try await cluster.answer("SELECT count(*) FROM pg_replication_slots WHERE active") == "0"
+        }
+        try #require(isFree)
+    }
+
+    @Test func `never lets its slot go back, not even where what was stored is gone`() async throws {
+        try await PostgresCluster.with { cluster in
+            let scratch = try await ScratchRepository(for: cluster)
+            func kept() async throws -> LogSequenceNumber {
+                let text = try await cluster.answer("SELECT restart_lsn FROM pg_replication_slots")
+                return try #require(text.flatMap { LogSequenceNumber(parsing: $0) })
+            }
+            try await receiving(reception(from: cluster.settings, into: scratch.repository), of: cluster) {
+                try await cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'something')")
+                let written = try await cluster.answer("SELECT pg_current_wal_flush_lsn()")
+                let isReported = try await eventually {
+                    try await cluster.answer("SELECT flush_lsn >= '\(written ?? "")' FROM pg_stat_replication") == "t"
+                }
+                try #require(isReported)
+            }
+            let incarnation = try #require(try scratch.repository.incarnations().first)
+            let archive = try WALArchive(scratch.repository, systemIdentifier: incarnation.systemIdentifier)
+            let segment = try #require(try archive.unfinished(size: .standard).last)
+            let before = try await kept()
+            #expect(before > segment.start)
+            try archive.removePieces(of: segment)
+            // What it says is what it has to say at its beginning.
+            try await receiving(
+                reception(
+                    from: cluster.settings, into: scratch.repository, interval: .seconds(3600), heartbeat: .zero),
+                of: cluster)
+            #expect(try await kept() >= before)
+            #expect(try archive.piecesEnd(of: segment) ?? segment.start >= before)
         }
     }
 
