@@ -1,15 +1,20 @@
 import BackupModel
 import BackupStorage
+import PostgresAccess
 
 /// Where a receiver of WAL goes on.
 struct WALReceptionPlace: Sendable, Hashable {
+    /// Behind what is stored: a server that is not behind that too is not the one whose WAL it is.
     var start: WALReceptionStart
-    /// What a server must have written that is the one whose WAL is stored.
-    var reached: LogSequenceNumber
     /// Up to where WAL is lost if the server does not have it from there on any more; `nil` where the slot keeps it.
     var lostTo: LogSequenceNumber?
-    /// Whether newer WAL is stored already.
-    var isHole = false
+}
+
+/// WAL that is missing in front of what is stored.
+struct WALReceptionHole: Sendable, Hashable {
+    var start: WALReceptionStart
+    /// The first position behind it.
+    var end: LogSequenceNumber
 }
 
 /// What a receiver of WAL asks of the archive, and tells it.
@@ -17,26 +22,23 @@ extension WALArchive {
     /// Where a stream of WAL goes on for a slot that keeps it from `kept` on: where what is stored ends, and is proved.
     ///
     /// The slot keeps the whole segment up to whose middle it was told that everything is stored: of that one the server
-    /// has what turns out to be damaged. What is before it the server may have all the same, and it is asked for that: for
-    /// what is behind the end of what is stored, and, `lookingForHoles`, for the last hole in it, which a backup leaves
-    /// that stores its own WAL while nobody receives.
+    /// has what turns out to be damaged. What is before it the server may have all the same, and it is asked for that.
     func receptionPlace(
-        kept: LogSequenceNumber, history: TimelineHistory, size: WALSegmentSize, lookingForHoles: Bool
+        kept: LogSequenceNumber, history: TimelineHistory, size: WALSegmentSize
     ) throws(BackupError) -> WALReceptionPlace {
         let first = LogSequenceNumber(position: kept.position - size.offset(of: kept))
         let end = try newestEnd(along: history, size: size) ?? first
         var start = try firstMissing(from: min(end, first), history, size)
         // What is known to be lost is not asked for again.
         if start.position < first, try isRecorded(start) { start = try firstMissing(from: first, history, size) }
-        if lookingForHoles, let hole = try readableHole(before: start.position, history, size) { return hole }
-        return WALReceptionPlace(
-            start: start, reached: start.position, lostTo: start.position < first ? first : nil)
+        return WALReceptionPlace(start: start, lostTo: start.position < first ? first : nil)
     }
 
-    /// The last hole before a position; none if what tells of it is damaged, which is no reason to receive nothing.
-    private func readableHole(
-        before position: LogSequenceNumber, _ history: TimelineHistory, _ size: WALSegmentSize
-    ) throws(BackupError) -> WALReceptionPlace? {
+    /// The last hole before a position, which a backup leaves that stores its own WAL while nobody receives; none if what
+    /// tells of it is damaged.
+    func receptionHole(
+        before position: LogSequenceNumber, history: TimelineHistory, size: WALSegmentSize
+    ) throws(BackupError) -> WALReceptionHole? {
         do throws(BackupError) {
             return try hole(before: position, history, size)
         } catch {
@@ -49,7 +51,7 @@ extension WALArchive {
     /// The last hole before a position, unless it is known or meant to be.
     private func hole(
         before position: LogSequenceNumber, _ history: TimelineHistory, _ size: WALSegmentSize
-    ) throws(BackupError) -> WALReceptionPlace? {
+    ) throws(BackupError) -> WALReceptionHole? {
         guard let hole = try newestSegments(along: history, size).lastHole(before: position, along: history) else {
             return nil
         }
@@ -58,7 +60,7 @@ extension WALArchive {
         // A backup without an archive stores the WAL that it needs and no more, and of old backups no more is kept.
         let backups = try physicalBackups()
         guard !backups.contains(where: { $0.endsWAL(at: start.position, size) }) else { return nil }
-        return WALReceptionPlace(start: start, reached: position, lostTo: hole.upperBound, isHole: true)
+        return WALReceptionHole(start: start, end: hole.upperBound)
     }
 
     /// How many log folders without a roll-up are listed to find a hole: a receiver has to begin soon.
@@ -193,6 +195,33 @@ extension WALArchive {
         }
     }
 
+    /// Stores where a timeline comes from, as the server of the session says.
+    ///
+    /// It may have the WAL of an older timeline and not its history, which that of its own tells too.
+    func storeHistory(of timeline: UInt32, over session: ReplicationSession) async throws {
+        guard timeline > 1 else { return }
+        do {
+            try store(try await session.timelineHistory(timeline), of: timeline)
+        } catch let error as BackupError where error.tellsOfRemovedFile {
+            guard try history(of: timeline) == nil else { return }
+            repository.environment.warn(
+                "The server has no history of timeline \(timeline): nothing can be recovered to that one.")
+        }
+    }
+
+    /// Records WAL that is lost, and tells of it.
+    func record(_ gap: WALGapRecord, in log: WALReceptionLog) throws(BackupError) {
+        try store(gap)
+        log.add(gap)
+        // That of the backups is another matter, of which whoever looks at them is told.
+        let isBehind = (try? hasBackup(from: gap.to)) ?? false
+        repository.environment.warn(
+            gap.description
+                + (isBehind
+                    ? " A base backup begins behind it."
+                    : " Take a new base backup: apex-backup backup --kind physical"))
+    }
+
     /// Records WAL that is lost; the same again is the same.
     func store(_ gap: WALGapRecord) throws(BackupError) { _ = try repository.put(gap, at: layout.gap(gap)) }
 
@@ -205,6 +234,11 @@ extension WALArchive {
         }
         return records
     }
+}
+
+extension BackupError {
+    /// Whether a server says that it does not have the WAL, or another file, that it was asked for.
+    var tellsOfRemovedFile: Bool { sqlstate == "58P01" }
 }
 
 extension RecoveryCandidate {

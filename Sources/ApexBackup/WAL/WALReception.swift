@@ -78,8 +78,6 @@ package struct WALReception: Sendable {
             let failure: BackupError
             do {
                 try await WALReceptionStream(self, try reopen(first), log).run()
-                retries = WALReceptionRetries()
-                continue
             } catch let other as OtherRepository {
                 throw other.error
             } catch {

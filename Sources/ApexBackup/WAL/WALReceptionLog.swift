@@ -74,5 +74,14 @@ final class WALReceptionLog: Sendable {
         }
     }
 
+    /// Adds what a hole was filled with.
+    func add(filling counts: ReceivedWAL.Counts) {
+        state.withLock {
+            $0.result.bytes += counts.bytes
+            $0.result.segments += counts.segments
+            $0.result.pieces += counts.pieces
+        }
+    }
+
     func add(_ gap: WALGapRecord) { state.withLock { $0.result.gaps.append(gap) } }
 }

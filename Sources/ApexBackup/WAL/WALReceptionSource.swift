@@ -49,6 +49,15 @@ struct WALReceptionSource: Sendable {
         }
     }
 
+    /// Refuses a session that leads to a server of another cluster.
+    func requireSame(_ identity: ReplicationSession.Identity, as connection: ConnectionSettings) throws(BackupError) {
+        guard identity.systemIdentifier == facts.systemIdentifier else {
+            throw BackupError(
+                .wrongCluster, "Two sessions of \(connection.redacted) led to different servers.",
+                remedy: "Name only hosts of one cluster in the connection's URL.")
+        }
+    }
+
     private static let settingsQuery = """
         SELECT pg_catalog.max(setting) FILTER (WHERE name = 'wal_segment_size') AS segment_size,
             pg_catalog.max(setting) FILTER (WHERE name = 'wal_sender_timeout') AS sender_timeout

@@ -18,36 +18,38 @@ struct WALReceptionStream: Sendable {
     private var request: WALReception.Request { reception.request }
 
     /// Receives until something fails, or the task is cancelled; what has come by then is stored.
-    ///
-    /// Returns when it has filled a hole, behind which is stored what follows.
-    func run() async throws {
+    func run() async throws -> Never {
         let source = try await WALReceptionSource.open(reception.connection, request, into: repository)
         log.isSynchronous = request.isSynchronous || source.synchronousStandbys.include(request.slot.description)
         log.senderTimeout = source.senderTimeout
         let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
         try archive.removePiecesOfWholeSegments(size: source.segmentSize)
-        try await ReplicationSession.with(
+        throw try await ReplicationSession.with(
             reception.connection, applicationName: request.slot.description, timeout: DumpSource.connectTimeout,
             longestSilence: request.longestSilence
         ) { session in
             let kept = try await keptFrom(source.slot, in: session)
-            let place = try await place(kept: kept, of: source, archive, in: session)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await receive(place, keptFrom: kept, of: source, into: archive, over: session) }
-                group.addTask { try await attend(source) }
-                group.addTask { try await rollUp() }
-                var hasFilledHole = false
-                var failure: (any Error)?
-                while let result = await group.nextResult() {
-                    switch result {
-                    case .success: hasFilledHole = true
-                    case .failure(let error):
-                        if failure == nil || failure is CancellationError { failure = error }
-                    }
-                    group.cancelAll()
-                }
-                if let failure, !hasFilledHole { throw failure }
+            let (place, history) = try await place(kept: kept, of: source, archive, in: session)
+            let holes = WALHoleFilling(
+                reception: reception, source: source, archive: archive, history: history, end: place.start.position,
+                log: log)
+            return await firstFailure(
+                of: { try await receive(place, keptFrom: kept, of: source, into: archive, over: session) },
+                { try await holes.run() }, { try await attend(source) }, rollUp)
+        }
+    }
+
+    /// Runs all of these until one fails, and ends the others then; returns why.
+    private func firstFailure(of parts: (@Sendable () async throws -> Void)...) async -> any Error {
+        await withThrowingTaskGroup(of: Void.self) { group in
+            for part in parts { group.addTask { try await part() } }
+            var failure: any Error = CancellationError()
+            while let result = await group.nextResult() {
+                guard case .failure(let error) = result else { continue }
+                if failure is CancellationError { failure = error }
+                group.cancelAll()
             }
+            return failure
         }
     }
 
@@ -70,30 +72,21 @@ struct WALReceptionStream: Sendable {
         return try await session.restartPosition(of: request.slot)
     }
 
-    /// Where to begin.
-    ///
-    /// Holes are looked for when the process begins, and when it has made a slot: then nobody has received for a while.
+    /// Where to begin, and the history of the server's timeline.
     private func place(
         kept: LogSequenceNumber, of source: WALReceptionSource, _ archive: WALArchive, in session: ReplicationSession
-    ) async throws -> WALReceptionPlace {
+    ) async throws -> (WALReceptionPlace, TimelineHistory) {
         var isWaiting = false
         while true {
             let identity = try await session.identify()
-            guard identity.systemIdentifier == source.facts.systemIdentifier else {
-                throw BackupError(
-                    .wrongCluster, "Two sessions of \(reception.connection.redacted) led to different servers.",
-                    remedy: "Name only hosts of one cluster in the connection's URL.")
-            }
+            try source.requireSame(identity, as: reception.connection)
             let history = try await history(of: identity.timeline, in: session)
-            let place = try archive.receptionPlace(
-                kept: kept, history: history, size: source.segmentSize, lookingForHoles: !log.hasLookedForHoles)
-            if place.reached <= identity.flushed {
-                if !place.isHole { log.hasLookedForHoles = true }
-                return place
-            }
+            let place = try archive.receptionPlace(kept: kept, history: history, size: source.segmentSize)
+            if place.start.position <= identity.flushed { return (place, history) }
             guard source.facts.inRecovery else { throw Self.serverIsBehind(place, identity) }
             if !isWaiting {
-                environment.note("the standby is at \(identity.flushed), behind \(place.reached): waiting for it")
+                environment.note(
+                    "the standby is at \(identity.flushed), behind \(place.start.position): waiting for it")
             }
             isWaiting = true
             try await environment.clocks.sleep(.seconds(1))
@@ -104,7 +97,7 @@ struct WALReceptionStream: Sendable {
         _ place: WALReceptionPlace, _ identity: ReplicationSession.Identity
     ) -> BackupError {
         BackupError(
-            .walConflict, "The server is at \(identity.flushed), and WAL up to \(place.reached) is stored.",
+            .walConflict, "The server is at \(identity.flushed), and WAL up to \(place.start.position) is stored.",
             reason: "on timeline \(identity.timeline), which it writes itself: it was set back, or another server has "
                 + "written what is stored",
             remedy:
@@ -116,18 +109,6 @@ struct WALReceptionStream: Sendable {
         guard timeline > 1 else { return TimelineHistory(first: timeline) }
         let content = try await session.timelineHistory(timeline)
         return try TimelineHistory(timeline: timeline, parsing: String(decoding: content, as: UTF8.self))
-    }
-
-    private func record(_ gap: WALGapRecord, in archive: WALArchive) throws(BackupError) {
-        try archive.store(gap)
-        log.add(gap)
-        // That of the backups is another matter, of which whoever looks at them is told.
-        let isBehind = (try? archive.hasBackup(from: gap.to)) ?? false
-        environment.warn(
-            gap.description
-                + (isBehind
-                    ? " A base backup begins behind it."
-                    : " Take a new base backup: apex-backup backup --kind physical"))
     }
 }
 
@@ -141,10 +122,9 @@ extension WALReceptionStream {
     ) async throws {
         var firstReport = kept
         var place = first.start
-        let end = first.isHole ? first.lostTo : nil
         log.begin(place, of: source.facts.systemIdentifier)
         while true {
-            if place.timeline > 1 { try await storeHistory(of: place.timeline, in: archive, over: session) }
+            try await archive.storeHistory(of: place.timeline, over: session)
             let received = ReceivedWAL(
                 archive, timeline: place.timeline, size: source.segmentSize, from: place.position,
                 onLogEnd: { log.isIndexDue = true })
@@ -153,21 +133,21 @@ extension WALReceptionStream {
                     + (log.isSynchronous ? ", as a synchronous standby" : ""))
             let streamed: ReplicationSession.WALStreamEnd
             do {
-                streamed = try await stream(
-                    place, until: end, firstReport: firstReport, into: received, over: session)
-            } catch let error as BackupError where error.sqlstate == Self.removed {
+                streamed = try await stream(place, firstReport: firstReport, into: received, over: session)
+            } catch let error as BackupError where error.tellsOfRemovedFile {
                 if place == first.start, received.position == place.position, let lostTo = first.lostTo {
-                    try record(
+                    try archive.record(
                         WALGapRecord(
                             timeline: place.timeline, from: place.position, to: lostTo,
                             foundAt: environment.clocks.wall(), slot: request.slot.description,
-                            reason: error.reason ?? error.message), in: archive)
+                            reason: error.reason ?? error.message), in: log)
                 }
                 throw error
             }
-            guard case .timelineEnded(let next, let position) = streamed,
-                let segment = WALSegmentName(timeline: next, containing: position, segmentSize: source.segmentSize)
-            else { return }
+            guard case .timelineEnded(let next, let position) = streamed else {
+                preconditionFailure("nobody stops a stream that goes on")
+            }
+            let segment = try WALSegmentName(streamedOf: next, at: position, source.segmentSize)
             environment.note("timeline \(place.timeline) ended at \(position); going on with timeline \(next)")
             firstReport = max(firstReport, received.position)
             // Its first segment repeats what the old timeline had of it.
@@ -176,30 +156,12 @@ extension WALReceptionStream {
         }
     }
 
-    /// The SQLSTATE of a server that does not have the WAL, or another file, that it is asked for.
-    private static let removed = "58P01"
-
-    /// Stores where a timeline comes from.
-    ///
-    /// The server may have the WAL of an older timeline and not its history, which that of its own tells too.
-    private func storeHistory(
-        of timeline: UInt32, in archive: WALArchive, over session: ReplicationSession
-    ) async throws {
-        do {
-            try archive.store(try await session.timelineHistory(timeline), of: timeline)
-        } catch let error as BackupError where error.sqlstate == Self.removed {
-            guard try archive.history(of: timeline) == nil else { return }
-            environment.warn("The server has no history of timeline \(timeline): nothing can be recovered to that one.")
-        }
-    }
-
     /// Streams one timeline; however that ends, what has come is stored.
     private func stream(
-        _ start: WALReceptionStart, until end: LogSequenceNumber?, firstReport: LogSequenceNumber,
-        into received: ReceivedWAL, over session: ReplicationSession
+        _ start: WALReceptionStart, firstReport: LogSequenceNumber, into received: ReceivedWAL,
+        over session: ReplicationSession
     ) async throws -> ReplicationSession.WALStreamEnd {
         let control = WALStreamControl(from: start.position, firstReport: firstReport)
-        if let end { control.stop(at: end) }
         let clocks = environment.clocks
         let interval = request.interval
         let streamed: Swift.Result<ReplicationSession.WALStreamEnd, any Error>

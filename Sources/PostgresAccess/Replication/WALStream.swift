@@ -53,6 +53,8 @@ extension ReplicationSession {
 
     /// Streams WAL of `timeline` from `start` over `slot`, and hands over each piece with the position of its first byte.
     ///
+    /// Without a slot the server keeps nothing for it.
+    ///
     /// Returns when `control` says so, or at the end of the timeline. Its flushed position is reported when it has moved,
     /// every ten seconds, and whenever the server asks; `clock` is the time that a report carries. A server that answers
     /// no report for a minute, or for as long as the session says, is taken for lost.
@@ -60,12 +62,13 @@ extension ReplicationSession {
     /// `onPause` is called when nothing more has come yet, ten times a second and more, and before a report that the
     /// server asks for: what it makes durable is told at once.
     package func streamWAL(
-        slot: String, timeline: UInt32, from start: LogSequenceNumber, control: WALStreamControl,
+        slot: String?, timeline: UInt32, from start: LogSequenceNumber, control: WALStreamControl,
         clock: @escaping @Sendable () -> Timestamp,
         onPause: @Sendable (_ serverAsks: Bool) throws -> Void = { _ in },
         onData: @Sendable (LogSequenceNumber, Span<UInt8>) throws -> Void
     ) async throws -> WALStreamEnd {
-        let command = "START_REPLICATION SLOT \(quoteIdentifier(slot)) PHYSICAL \(start) TIMELINE \(timeline)"
+        let place = slot.map { " SLOT \(quoteIdentifier($0))" } ?? ""
+        let command = "START_REPLICATION\(place) PHYSICAL \(start) TIMELINE \(timeline)"
         let settings = settings
         return try await session.withConnection { connection in
             _ = try connection.beginCopy(command)

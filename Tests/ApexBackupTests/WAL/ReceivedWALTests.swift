@@ -39,7 +39,7 @@ import Testing
     /// Where a stream goes on for a slot that keeps WAL from a position on.
     private func start(kept: LogSequenceNumber) throws -> LogSequenceNumber {
         try archive.receptionPlace(
-            kept: kept, history: TimelineHistory(first: 1), size: .standard, lookingForHoles: false
+            kept: kept, history: TimelineHistory(first: 1), size: .standard
         ).start.position
     }
 

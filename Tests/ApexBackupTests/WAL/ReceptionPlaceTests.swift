@@ -11,23 +11,28 @@ import Testing
 
     init() throws { crafted = try CraftedArchive() }
 
-    private func place(lookingForHoles: Bool = true) throws -> WALReceptionPlace {
-        try crafted.archive().receptionPlace(
+    private func place(in storage: (any Storage)? = nil) throws -> WALReceptionPlace {
+        try crafted.archive(storage).receptionPlace(
             kept: LogSequenceNumber(position: crafted.name(121).start.position + 100),
-            history: TimelineHistory(first: 1), size: crafted.size, lookingForHoles: lookingForHoles)
+            history: TimelineHistory(first: 1), size: crafted.size)
+    }
+
+    /// The hole that is filled beside that.
+    private func hole() throws -> WALReceptionHole? {
+        try crafted.archive().receptionHole(
+            before: place().start.position, history: TimelineHistory(first: 1), size: crafted.size)
     }
 
     private func start(of number: UInt64) throws -> LogSequenceNumber { try crafted.name(number).start }
 
-    @Test func `is first a hole that a backup has left`() throws {
+    @Test func `is where the archive ends, whatever hole a backup has left before that`() throws {
         try crafted.store([112, 113, 114, 115, 119, 120])
         try crafted.addBackup(inSegment: 112)
         try crafted.addBackup(inSegment: 119)
         let end = try start(of: 121)
-        #expect(try place(lookingForHoles: false).start.position == end)
-        var hole = try place()
-        #expect(hole.isHole && hole.reached == end)
-        #expect(try hole.start.position == start(of: 116) && hole.lostTo == start(of: 119))
+        #expect(try place() == WALReceptionPlace(start: WALReceptionStart(timeline: 1, position: end)))
+        var found = try #require(try hole())
+        #expect(try found.start.position == start(of: 116) && found.end == start(of: 119))
 
         // Also a part of a segment counts.
         let content = try crafted.content(116)
@@ -35,33 +40,23 @@ import Testing
         let writer = try crafted.archive().makeWriter(piece)
         try writer.write(content.span)
         try writer.finish()
-        hole = try place()
-        #expect(try hole.start.position.position == start(of: 116).position + UInt64(content.count))
+        found = try #require(try hole())
+        #expect(try found.start.position.position == start(of: 116).position + UInt64(content.count))
 
         // What is recorded as lost is not asked for again.
-        let lost = try #require(hole.lostTo)
         try crafted.archive().store(
             WALGapRecord(
-                timeline: 1, from: hole.start.position, to: lost, foundAt: CraftedArchive.time(120), slot: "s",
+                timeline: 1, from: found.start.position, to: found.end, foundAt: CraftedArchive.time(120), slot: "s",
                 reason: "removed"))
-        let rest = try place()
-        #expect(!rest.isHole && rest.start.position == end && rest.lostTo == nil)
+        #expect(try hole() == nil && place().start.position == end)
     }
 
-    @Test func `is no hole behind a backup that stores nothing but its own WAL`() throws {
+    @Test func `has no hole before it behind a backup that stores nothing but its own WAL`() throws {
         try crafted.store([112, 113, 114, 115, 119, 120])
         try crafted.addBackup(inSegment: 115)
-        #expect(try place().isHole == false)
+        #expect(try hole() == nil)
         try crafted.store([116])
-        #expect(try place().start.position == start(of: 117))
-    }
-
-    /// Where it goes on in the archive behind another storage.
-    private func start(in storage: any Storage) throws -> LogSequenceNumber {
-        try crafted.archive(storage).receptionPlace(
-            kept: LogSequenceNumber(position: crafted.name(121).start.position + 100),
-            history: TimelineHistory(first: 1), size: crafted.size, lookingForHoles: false
-        ).start.position
+        #expect(try hole()?.start.position == start(of: 117))
     }
 
     /// Stores the first bytes of a segment as two pieces; returns how many they are.
@@ -81,7 +76,7 @@ import Testing
         try crafted.store([121, 122, 123])
         let count = try storePieces(of: 124)
         let storage = CountingStorage(PosixStorage(root: crafted.site.crafted.path))
-        #expect(try start(in: storage).position == start(of: 124).position + UInt64(count))
+        #expect(try place(in: storage).start.position.position == start(of: 124).position + UInt64(count))
         let layout = try crafted.archive().layout
         var expected = Set(try [121, 122, 123].map { layout.segment(try crafted.name($0)) })
         expected.formUnion(try crafted.archive().pieces(of: crafted.name(124)).map(layout.piece))
@@ -92,15 +87,15 @@ import Testing
     {
         try crafted.store([121, 122, 123])
         let storage = PosixStorage(root: crafted.site.crafted.path)
-        #expect(try start(in: storage) == start(of: 124))
+        #expect(try place(in: storage).start.position == start(of: 124))
         let key = try crafted.archive().layout.segment(crafted.name(122))
         let path = crafted.path(key)
         try crafted.site.directory.write(Array(crafted.site.directory.read(path).dropLast(3)), to: path)
-        let error = #expect(throws: BackupError.self) { try start(in: storage) }
+        let error = #expect(throws: BackupError.self) { try place(in: storage).start }
         #expect(error?.code == .objectDamaged && error?.remedy.contains("still has this segment") == true)
         #expect(error?.remedy.contains("'\(key)'") == true)
         try storage.remove(key)
-        #expect(try start(in: storage) == start(of: 122))
+        #expect(try place(in: storage).start.position == start(of: 122))
     }
 
     @Test func `has a backup behind what is lost, or needs one`() throws {
