@@ -151,6 +151,23 @@ import Testing
         }
     }
 
+    @Test func `waits for a slot until the server has missed the receiver before it, which hangs`() async throws {
+        try await ReceivingPlace.with(configuration: ["wal_sender_timeout": "10s"]) { place in
+            let first = try await place.start()
+            try await place.waitUntilStored()
+            first.send(SIGSTOP)
+            // Not by what starts a receiver when nobody has the slot.
+            let second = try await place.archiving.tool.start(["wal", "receive", "--interval", "100ms"])
+            try await place.writeSomething()
+            try await place.waitUntilStored()
+            #expect(!second.hasEnded)
+            second.send(SIGTERM)
+            let output = try await second.output()
+            #expect(output.status == 0 && output.standardError.contains("55006"), "\(output.standardError)")
+            first.send(SIGKILL)
+        }
+    }
+
     @Test func `makes a slot anew that was dropped under it, and misses nothing that is still there`() async throws {
         try await ReceivingPlace.with { place in
             try await place.archiving.succeed("backup", "--kind", "physical")

@@ -93,7 +93,7 @@ package struct WALReception: Sendable {
                     hasStored: result.segments + result.pieces > 0),
                 duration: now - began, segments: result.segments - before.segments,
                 pieces: result.pieces - before.pieces, hasStreamed: log.hasStreamed,
-                senderTimeout: log.senderTimeout)
+                senderTimeout: log.senderTimeout, holder: log.slotHolder)
             guard let pause = retries.pause(after: attempt, at: now) else {
                 let last = attempt.failure == .slotTaken ? Self.slotTaken(request.slot, failure) : failure
                 throw last.leaving("What was received before is stored.")

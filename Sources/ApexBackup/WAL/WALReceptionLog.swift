@@ -11,6 +11,7 @@ final class WALReceptionLog: Sendable {
         var isIndexDue = true
         var isSynchronous = false
         var senderTimeout: Duration?
+        var slotHolder: ReplicationSlotHolder?
     }
 
     private let state: Mutex<State>
@@ -52,6 +53,12 @@ final class WALReceptionLog: Sendable {
     var senderTimeout: Duration? {
         get { state.withLock(\.senderTimeout) }
         set { state.withLock { $0.senderTimeout = newValue } }
+    }
+
+    /// Who had the slot when it was looked at last.
+    var slotHolder: ReplicationSlotHolder? {
+        get { state.withLock { $0.slotHolder } }
+        set { state.withLock { $0.slotHolder = newValue } }
     }
 
     func begin(_ start: WALReceptionStart, of systemIdentifier: String) {

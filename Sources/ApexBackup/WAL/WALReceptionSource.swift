@@ -18,6 +18,8 @@ struct WALReceptionSource: Sendable {
         var keptFrom: LogSequenceNumber?
         /// Whether the server has removed WAL that it should have kept.
         var hasLostWAL: Bool
+        /// Who streams over it, if anybody does.
+        var holder: ReplicationSlotHolder?
     }
 
     /// Looks at the server; refuses one that is not registered, or on which commits would wait for ever.
@@ -69,8 +71,13 @@ extension PostgresSession {
     /// The state of a physical replication slot, or `nil` if there is no slot of this name.
     fileprivate func state(of slot: ReplicationSlotName) async throws -> WALReceptionSource.Slot? {
         let answer = try await query(
-            "SELECT slot_type, restart_lsn, wal_status FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
-            [slot.description])
+            """
+            SELECT slot.slot_type, slot.restart_lsn, slot.wal_status, slot.active_pid,
+                \(microseconds(of: "sender.reply_time")) AS replied_at
+            FROM pg_catalog.pg_replication_slots AS slot LEFT JOIN pg_catalog.pg_stat_replication AS sender
+                ON sender.pid OPERATOR(pg_catalog.=) slot.active_pid
+            WHERE slot.slot_name OPERATOR(pg_catalog.=) $1
+            """, [slot.description])
         guard let type = answer.value(0, "slot_type") else { return nil }
         guard type == "physical" else {
             throw BackupError(
@@ -79,7 +86,10 @@ extension PostgresSession {
         }
         return WALReceptionSource.Slot(
             keptFrom: answer.value(0, "restart_lsn").flatMap { LogSequenceNumber(parsing: $0) },
-            hasLostWAL: answer.value(0, "wal_status") == "lost")
+            hasLostWAL: answer.value(0, "wal_status") == "lost",
+            holder: answer.value(0, "active_pid").flatMap { Int32($0) }.map {
+                ReplicationSlotHolder(process: $0, lastReply: answer.time(0, "replied_at"))
+            })
     }
 
     /// The standbys for which the server waits when it commits; a standby waits for none.

@@ -22,6 +22,7 @@ struct WALReceptionStream: Sendable {
         let source = try await WALReceptionSource.open(reception.connection, request, into: repository)
         log.isSynchronous = request.isSynchronous || source.synchronousStandbys.include(request.slot.description)
         log.senderTimeout = source.senderTimeout
+        log.slotHolder = source.slot?.holder
         let archive = try WALArchive(repository, systemIdentifier: source.facts.systemIdentifier)
         try archive.removePiecesOfWholeSegments(size: source.segmentSize)
         throw try await ReplicationSession.with(

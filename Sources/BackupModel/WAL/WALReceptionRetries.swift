@@ -1,3 +1,16 @@
+/// Who streams over a replication slot, as the server says.
+package struct ReplicationSlotHolder: Sendable, Hashable {
+    /// The server's process.
+    package var process: Int32
+    /// When its client last said how far it is, by that one's clock; `nil` if it has not, or the role may not see it.
+    package var lastReply: Timestamp?
+
+    package init(process: Int32, lastReply: Timestamp?) {
+        self.process = process
+        self.lastReply = lastReply
+    }
+}
+
 /// When a receiver of WAL tries again after a failure, and when it gives up.
 package struct WALReceptionRetries: Sendable {
     /// What an attempt came to that has failed.
@@ -13,10 +26,12 @@ package struct WALReceptionRetries: Sendable {
         /// The server's `wal_sender_timeout`, after which it misses a stream that was lost; zero for never, `nil` if it is
         /// not known.
         package var senderTimeout: Duration?
+        /// Who had the slot when the attempt began.
+        package var holder: ReplicationSlotHolder?
 
         package init(
             _ failure: WALReceptionFailure, duration: Duration, segments: Int = 0, pieces: Int = 0, hasStreamed: Bool,
-            senderTimeout: Duration? = nil
+            senderTimeout: Duration? = nil, holder: ReplicationSlotHolder? = nil
         ) {
             self.failure = failure
             self.duration = duration
@@ -24,15 +39,17 @@ package struct WALReceptionRetries: Sendable {
             self.pieces = pieces
             self.hasStreamed = hasStreamed
             self.senderTimeout = senderTimeout
+            self.holder = holder
         }
     }
 
-    /// How long a stream of our own that was lost may hold the slot at least: as long as servers take to miss it that are
-    /// not told otherwise, and more.
-    package static let patienceWithOwnStream = Duration.seconds(150)
+    /// How long a stream that was lost may hold the slot at least, this process's or an earlier one's: as long as servers
+    /// take to miss it that are not told otherwise, and more.
+    package static let patienceWithLostStream = Duration.seconds(150)
     /// The same of a server that never misses one: until the system it runs on does, after two hours and a quarter.
     package static let patienceWithoutTimeout = Duration.seconds(3 * 3600)
-    /// How long a slot may be in use when nothing was streamed yet.
+    /// After how long a word from whoever has the slot is one of another receiver, which lives, where this process has
+    /// streamed nothing yet: the server has heard by then all that a dead one had said.
     package static let patienceWithOthers = Duration.seconds(3)
     /// How long a repository may refuse to be written to: until then somebody may have made it writable again.
     package static let patienceWithRepository = Duration.seconds(3600)
@@ -44,6 +61,9 @@ package struct WALReceptionRetries: Sendable {
     private var pause = shortestPause
     /// The kind of failure that was last, since when there was no other, and how many of it there were.
     private var last: (failure: WALReceptionFailure, since: Duration, count: Int)?
+    /// Who has the slot that is taken, and whether it has shown that it lives.
+    private var holder: ReplicationSlotHolder?
+    private var holderLives = false
 
     package init() {}
 
@@ -58,9 +78,19 @@ package struct WALReceptionRetries: Sendable {
         var trouble = (failure: attempt.failure, since: now, count: 1)
         if let last, last.failure == attempt.failure { trouble = (last.failure, last.since, last.count + 1) }
         last = trouble
+        watchHolder(since: trouble.since, isFirst: trouble.count == 1, at: now, attempt)
         guard isBearable(trouble, at: now, attempt) else { return nil }
         defer { pause = min(pause * 2, Self.longestPause) }
         return pause
+    }
+
+    private mutating func watchHolder(since begin: Duration, isFirst: Bool, at now: Duration, _ attempt: Attempt) {
+        if isFirst {
+            holderLives = false
+        } else if attempt.holder != holder, now - begin >= Self.patienceWithOthers {
+            holderLives = true
+        }
+        holder = attempt.holder
     }
 
     /// Whether an attempt worked for a while: then what failed begins to fail anew.
@@ -81,7 +111,9 @@ package struct WALReceptionRetries: Sendable {
     ) -> Bool {
         switch trouble.failure {
         case .passing, .walRemoved: true
-        case .slotTaken: now - trouble.since < Self.patienceWithSlot(attempt)
+        // A process that has streamed may have lost the slot to its own stream, whose last word comes late.
+        case .slotTaken:
+            (attempt.hasStreamed || !holderLives) && now - trouble.since < Self.patienceWithSlot(attempt)
         case .forbidden: now - trouble.since < Self.patienceWithRepository
         case .damaged: trouble.count < Self.mostDamaged
         case .lasting: false
@@ -89,8 +121,7 @@ package struct WALReceptionRetries: Sendable {
     }
 
     private static func patienceWithSlot(_ attempt: Attempt) -> Duration {
-        guard attempt.hasStreamed else { return patienceWithOthers }
-        guard let timeout = attempt.senderTimeout else { return patienceWithOwnStream }
-        return timeout > .zero ? max(patienceWithOwnStream, timeout * 2) : patienceWithoutTimeout
+        guard let timeout = attempt.senderTimeout else { return patienceWithLostStream }
+        return timeout > .zero ? max(patienceWithLostStream, timeout * 2) : patienceWithoutTimeout
     }
 }

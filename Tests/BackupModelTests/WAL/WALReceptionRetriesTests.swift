@@ -7,12 +7,12 @@ import Testing
 
     private mutating func pause(
         _ failure: WALReceptionFailure, at seconds: Int, lasting duration: Int = 0, segments: Int = 0, pieces: Int = 0,
-        hasStreamed: Bool = true, senderTimeout: Duration? = nil
+        hasStreamed: Bool = true, senderTimeout: Duration? = nil, holder: ReplicationSlotHolder? = nil
     ) -> Duration? {
         retries.pause(
             after: .init(
                 failure, duration: .seconds(duration), segments: segments, pieces: pieces, hasStreamed: hasStreamed,
-                senderTimeout: senderTimeout), at: .seconds(seconds))
+                senderTimeout: senderTimeout, holder: holder), at: .seconds(seconds))
     }
 
     @Test mutating func `waits longer and longer, until something works again`() {
@@ -33,27 +33,42 @@ import Testing
         #expect(pause(.lasting, at: 0) == nil)
     }
 
-    @Test mutating func `waits for a slot as long as its own lost stream may hold it, and else a moment`() {
-        #expect(pause(.slotTaken, at: 0) != nil && pause(.slotTaken, at: 149) != nil)
-        #expect(pause(.slotTaken, at: 150) == nil)
-        retries = WALReceptionRetries()
-        #expect(pause(.slotTaken, at: 0, hasStreamed: false) != nil)
-        #expect(pause(.slotTaken, at: 3, hasStreamed: false) == nil)
-    }
-
     @Test(
         arguments: [
             (nil, 150), (.seconds(1), 150), (.seconds(60), 150), (.seconds(300), 600), (.zero, 10_800),
         ] as [(Duration?, Int)])
-    mutating func `waits for it as long as the server takes to miss that stream`(
+    mutating func `waits for a slot as long as the server takes to miss a lost stream, its own or an earlier one's`(
         timeout: Duration?, patience: Int
     ) {
-        #expect(pause(.slotTaken, at: 0, senderTimeout: timeout) != nil)
-        #expect(pause(.slotTaken, at: patience - 1, senderTimeout: timeout) != nil)
-        #expect(pause(.slotTaken, at: patience, senderTimeout: timeout) == nil)
+        for hasStreamed in [true, false] {
+            retries = WALReceptionRetries()
+            #expect(pause(.slotTaken, at: 0, hasStreamed: hasStreamed, senderTimeout: timeout) != nil)
+            #expect(pause(.slotTaken, at: patience - 1, hasStreamed: hasStreamed, senderTimeout: timeout) != nil)
+            #expect(pause(.slotTaken, at: patience, hasStreamed: hasStreamed, senderTimeout: timeout) == nil)
+        }
+    }
+
+    @Test mutating func `leaves a slot to another receiver that lives, unless it may be its own late words`() {
+        func holder(_ process: Int32, said second: Int64?) -> ReplicationSlotHolder {
+            ReplicationSlotHolder(process: process, lastReply: second.map { Timestamp(microseconds: $0 * 1_000_000) })
+        }
+        // What the server still had from a dead one it has heard soon.
+        #expect(pause(.slotTaken, at: 0, hasStreamed: false, holder: holder(1, said: 0)) != nil)
+        #expect(pause(.slotTaken, at: 2, hasStreamed: false, holder: holder(1, said: 1)) != nil)
+        #expect(pause(.slotTaken, at: 90, hasStreamed: false, holder: holder(1, said: 1)) != nil)
+        #expect(pause(.slotTaken, at: 91, hasStreamed: false, holder: holder(1, said: 2)) == nil)
+        // Another process of the server is another receiver, too.
         retries = WALReceptionRetries()
-        #expect(pause(.slotTaken, at: 0, hasStreamed: false, senderTimeout: timeout) != nil)
-        #expect(pause(.slotTaken, at: 3, hasStreamed: false, senderTimeout: timeout) == nil)
+        #expect(pause(.slotTaken, at: 0, hasStreamed: false, holder: holder(1, said: nil)) != nil)
+        #expect(pause(.slotTaken, at: 60, hasStreamed: false, holder: holder(1, said: nil)) != nil)
+        #expect(pause(.slotTaken, at: 61, hasStreamed: false, holder: holder(2, said: nil)) == nil)
+        // It was free in between.
+        #expect(pause(.passing, at: 62, hasStreamed: false) != nil)
+        #expect(pause(.slotTaken, at: 63, hasStreamed: false, holder: holder(3, said: 1)) != nil)
+        #expect(pause(.slotTaken, at: 70, hasStreamed: false, holder: holder(3, said: 1)) != nil)
+        retries = WALReceptionRetries()
+        #expect(pause(.slotTaken, at: 0, holder: holder(1, said: 0)) != nil)
+        #expect(pause(.slotTaken, at: 60, holder: holder(1, said: 50)) != nil)
     }
 
     @Test mutating func `begins to wait for the slot when it meets it, and not when the server was lost`() {
