@@ -74,23 +74,25 @@ struct WALReceptionStream: Sendable {
     }
 
     /// Where to begin, and the history of the server's timeline.
+    ///
+    /// A standby is waited for without another look at what is stored: that may move on as fast as the standby does.
     private func place(
         kept: LogSequenceNumber, of source: WALReceptionSource, _ archive: WALArchive, in session: ReplicationSession
     ) async throws -> (WALReceptionPlace, TimelineHistory) {
-        var isWaiting = false
+        var identity = try await session.identify()
         while true {
-            let identity = try await session.identify()
             try source.requireSame(identity, as: reception.connection)
-            let history = try await history(of: identity.timeline, in: session)
+            let timeline = identity.timeline
+            let history = try await history(of: timeline, in: session)
             let place = try archive.receptionPlace(kept: kept, history: history, size: source.segmentSize)
             if place.start.position <= identity.flushed { return (place, history) }
             guard source.facts.inRecovery else { throw Self.serverIsBehind(place, identity) }
-            if !isWaiting {
-                environment.note(
-                    "the standby is at \(identity.flushed), behind \(place.start.position): waiting for it")
-            }
-            isWaiting = true
-            try await environment.clocks.sleep(.seconds(1))
+            environment.note("the standby is at \(identity.flushed), behind \(place.start.position): waiting for it")
+            repeat {
+                try await environment.clocks.sleep(.seconds(1))
+                identity = try await session.identify()
+            } while identity.timeline == timeline && identity.flushed < place.start.position
+            if identity.timeline == timeline { return (place, history) }
         }
     }
 

@@ -1,4 +1,5 @@
 import BackupStorage
+import FoundationEssentials
 import Glibc
 import PostgresAccess
 import Synchronization
@@ -134,6 +135,49 @@ import Testing
                 of: cluster)
             #expect(try await kept() >= before)
             #expect(try archive.piecesEnd(of: segment) ?? segment.start >= before)
+        }
+    }
+
+    @Test func `looks at the archive once while a standby is behind it`() async throws {
+        try await PostgresCluster.with(configuration: ["wal_keep_size": "1GB"]) { cluster in
+            let scratch = try await ScratchRepository(for: cluster)
+            // It has what its base backup brought.
+            try await cluster.withStandby(["primary_conninfo": ""]) { standby in
+                for _ in 0..<2 {
+                    try await cluster.execute("SELECT pg_logical_emit_message(true, 'test', 'something')")
+                    try await cluster.execute("SELECT pg_switch_wal()")
+                }
+                let current = try await cluster.answer("SELECT pg_walfile_name(pg_current_wal_insert_lsn())") ?? ""
+                let folder = "\(cluster.server.dataDirectory)/pg_wal"
+                for name in try FileManager.default.contentsOfDirectory(atPath: folder)
+                where name.count == 24 && name < current {
+                    _ = try WALPush(repository: scratch.repository).run("\(folder)/\(name)")
+                }
+                let sleeps = Atomic(0)
+                var environment = scratch.repository.environment
+                environment.clocks.sleep = { _ in
+                    sleeps.add(1, ordering: .acquiringAndReleasing)
+                    try await Task.sleep(for: .milliseconds(10))
+                }
+                let storage = CountingStorage(scratch.repository.storage)
+                let repository = try Repository.open(
+                    storage, layout: scratch.repository.layout, environment: environment)
+                let reception = WALReception(
+                    connection: standby,
+                    request: .init(slot: Self.slot, interval: .seconds(1), heartbeat: .zero, isSynchronous: false),
+                    open: { repository })
+                let running = Task(executorPreference: ThreadedExecutor.shared) { try await reception.run() }
+                defer { running.cancel() }
+                #expect(await eventually { sleeps.load(ordering: .acquiring) > 0 })
+                #expect(scratch.notes.contains { $0.contains("waiting for it") }, "\(scratch.warnings)")
+                _ = storage.takeCalls()
+                let before = sleeps.load(ordering: .acquiring)
+                #expect(await eventually { sleeps.load(ordering: .acquiring) > before + 3 })
+                let calls = storage.takeCalls()
+                #expect(calls.listings.isEmpty && calls.reads.isEmpty, "\(calls)")
+                running.cancel()
+                #expect(try await running.value.connections == 0)
+            }
         }
     }
 
