@@ -38,7 +38,7 @@ final class WALSegmenter: Sendable {
                 if UInt64(length) == room {
                     let published = try state.writer?.publish()
                     state.writer = nil
-                    state.latestTime = [state.latestTime, published?.summary.latestKnownTime].compactMap(\.self).max()
+                    state.latestTime = [state.latestTime, published?.summary?.latestKnownTime].compactMap(\.self).max()
                 }
             }
             return LogSequenceNumber(position: state.position.position - size.offset(of: state.position))

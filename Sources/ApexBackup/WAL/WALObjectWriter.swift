@@ -1,6 +1,15 @@
 import BackupModel
 import BackupStorage
 
+/// A file of WAL that is durable in the repository.
+struct PublishedWAL: Sendable {
+    /// Whether it was there already, with the same content.
+    var wasPresent: Bool
+    var contentSHA256: SHA256Digest
+    /// What the records of a segment say.
+    var summary: WALSegmentSummary?
+}
+
 /// Stores one file of WAL as its content comes; of any size, in fixed memory.
 final class WALObjectWriter: ByteSink {
     private let name: String
@@ -40,20 +49,22 @@ final class WALObjectWriter: ByteSink {
     /// Publishes the object, all of which was written; durable when it returns.
     ///
     /// The same content under the same name is success: an archiver may have been faster.
-    func publish(summary: WALSegmentSummary?) throws(BackupError) -> PutOutcome {
+    func publish(summary: WALSegmentSummary?) throws(BackupError) -> PublishedWAL {
         try compressor.finish()
         let record = WALObjectRecord(
             name: name, contentBytes: byteCount, contentSHA256: hash.finish(), frames: compressor.frames,
             summary: summary)
+        var published = PublishedWAL(wasPresent: false, contentSHA256: record.contentSHA256, summary: summary)
         do {
             _ = try object.finish(payload: RepositoryJSON.encodePlain(record, pretty: false))
-            return .stored
+            return published
         } catch {
             object.discard()
             guard error.code == .objectExists else { throw error }
             let stored = try archive.record(at: key, named: name)
             guard stored?.contentSHA256 == record.contentSHA256 else { throw conflict(stored, record) }
-            return .present
+            published.wasPresent = true
+            return published
         }
     }
 

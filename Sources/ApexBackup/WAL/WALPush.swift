@@ -34,6 +34,19 @@ package struct WALPush: Sendable {
     package func run(
         _ path: String, of systemIdentifier: String? = nil, ahead: WALLookAhead.Settings? = nil
     ) throws(BackupError) -> Result {
+        try store(path, of: systemIdentifier, ahead: ahead).result
+    }
+
+    /// What came of it, and SHA-256 of what was read and stored; without that a worker had archived the file.
+    struct Stored: Sendable {
+        var result: Result
+        var contentSHA256: SHA256Digest?
+    }
+
+    /// The same, for whoever acknowledges the file.
+    func store(
+        _ path: String, of systemIdentifier: String?, ahead: WALLookAhead.Settings? = nil
+    ) throws(BackupError) -> Stored {
         do {
             return try push(LocalWALFile(path), of: systemIdentifier, ahead: ahead)
         } catch {
@@ -43,7 +56,7 @@ package struct WALPush: Sendable {
 
     private func push(
         _ file: consuming LocalWALFile, of systemIdentifier: String?, ahead: WALLookAhead.Settings?
-    ) throws(BackupError) -> Result {
+    ) throws(BackupError) -> Stored {
         let identity = try file.identity(named: systemIdentifier)
         guard let name = WALFileName(parsing: file.name, segmentSize: identity.segmentSize) else {
             throw BackupError(
@@ -58,23 +71,23 @@ package struct WALPush: Sendable {
         lookAhead?.goOn(besides: file.name)
         let claim = lookAhead?.claim(file.name)
         defer { claim?.giveBack() }
-        if lookAhead?.isArchived(file, name) == true {
-            return Result(name: file.name, wasPresent: true, contentBytes: size)
-        }
-        let wasPresent: Bool
+        var result = Result(name: file.name, wasPresent: true, contentBytes: size)
+        if lookAhead?.isArchived(file, name) == true { return Stored(result: result) }
+        let published: PublishedWAL
         if case .segment(let segment) = name {
             try file.check(segment, size: size, in: archive)
             let writer = try archive.makeWriter(segment, level: level, workers: min(2, HostFacts.processorCount))
             defer { writer.discard() }
             try file.copy(into: writer)
-            wasPresent = try writer.publish().wasPresent
+            published = try writer.publish()
         } else {
             let writer = try archive.makeWriter(name, level: level)
             defer { writer.discard() }
             try file.copy(into: writer)
-            wasPresent = try writer.publish(summary: nil) == .present
+            published = try writer.publish(summary: nil)
         }
-        return Result(name: file.name, wasPresent: wasPresent, contentBytes: size)
+        result.wasPresent = published.wasPresent
+        return Stored(result: result, contentSHA256: published.contentSHA256)
     }
 }
 

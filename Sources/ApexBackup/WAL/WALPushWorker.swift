@@ -12,7 +12,6 @@ package struct WALPushWorker: Sendable {
 
     private let push: WALPush
     private let archive: WALArchive
-    private let size: WALSegmentSize
     private let spool: WALSpool
     private let folder: String
     private let systemIdentifier: String?
@@ -23,15 +22,12 @@ package struct WALPushWorker: Sendable {
         _ push: WALPush, folder: String, systemIdentifier: String?, spool: String?, jobs: Int
     ) throws(BackupError) {
         let dataDirectory = dataDirectory(ofWAL: folder)
-        guard let control = try controlFile(inDataDirectory: dataDirectory),
-            let size = WALSegmentSize(bytes: control.layout.walSegmentSize)
-        else { return nil }
+        guard let control = try controlFile(inDataDirectory: dataDirectory) else { return nil }
         archive = try WALArchive(
             push.repository, systemIdentifier: systemIdentifier ?? "\(control.systemIdentifier)")
         self.spool = try WALSpool(
             .push, at: spool ?? "\(folder)/\(WALSpool.standardName)", for: archive, dataDirectory: dataDirectory)
         self.push = push
-        self.size = size
         self.folder = folder
         self.systemIdentifier = systemIdentifier
         self.jobs = jobs
@@ -79,13 +75,11 @@ package struct WALPushWorker: Sendable {
         guard HostFacts.exists("\(statusFolder(beside: folder))/\(WALPushAhead.statusFile(of: name))") else { return }
         let path = "\(folder)/\(name)"
         let before = try OpenFile(reading: path).identity()
-        _ = try push.run(path, of: systemIdentifier)
-        guard let file = WALFileName(parsing: name, segmentSize: size), let stored = try archive.record(of: file),
-            try OpenFile(reading: path).identity() == before
-        else { return }
+        let stored = try push.store(path, of: systemIdentifier)
+        // What was read is the file that was looked at, if that is there unchanged.
+        guard let digest = stored.contentSHA256, try OpenFile(reading: path).identity() == before else { return }
         try spool.acknowledge(
             WALAcknowledgement(
-                name: name, systemIdentifier: archive.systemIdentifier, file: before,
-                contentSHA256: stored.contentSHA256))
+                name: name, systemIdentifier: archive.systemIdentifier, file: before, contentSHA256: digest))
     }
 }

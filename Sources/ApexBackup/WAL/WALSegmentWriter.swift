@@ -25,11 +25,8 @@ final class WALSegmentWriter: ByteSink {
 
     func finish() throws(BackupError) { _ = try publish() }
 
-    /// Publishes the segment, all of which was written; durable when it returns what its records say.
-    func publish() throws(BackupError) -> (summary: WALSegmentSummary, wasPresent: Bool) {
-        let summary = try summary()
-        return (summary, try object.publish(summary: summary) == .present)
-    }
+    /// Publishes the segment, all of which was written; durable when it returns.
+    func publish() throws(BackupError) -> PublishedWAL { try object.publish(summary: try summary()) }
 
     func discard() { object.discard() }
 
