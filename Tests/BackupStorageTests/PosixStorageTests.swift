@@ -207,6 +207,9 @@ import Testing
         #expect(try storage.children(of: ObjectKey("clusters/apex")) == ["object"])
         let left = ["clusters/apex/.tmp-00ff", "clusters/apex/runs/1/.tmp-00ff", "clusters/other/.tmp-00ff"]
         #expect(try storage.temporaryFiles().map(\.text) == left)
+        let below = try storage.unfinishedWrites(under: ObjectKey("clusters"))
+        #expect(below.map(\.key.text) == left && below.allSatisfy { $0.size == 2 })
+        #expect(try storage.unfinishedWrites(in: ObjectKey("clusters/apex")).map(\.key.text) == [left[0]])
         try storage.removeTemporaryFiles(storage.temporaryFiles(under: ObjectKey("clusters/apex")))
         #expect(try storage.temporaryFiles().map(\.text) == ["clusters/other/.tmp-00ff"])
         #expect(try !directory.contents().contains("repository/clusters/apex/runs"))

@@ -76,4 +76,14 @@ package final class CountingStorage: ForwardingStorage {
         state.withLock { $0.listings.append(prefix) }
         return try storage.temporaryFiles(under: prefix)
     }
+
+    package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        state.withLock { $0.listings.append(folder) }
+        return try storage.unfinishedWrites(in: folder)
+    }
+
+    package func unfinishedWrites(under prefix: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        state.withLock { $0.listings.append(prefix) }
+        return try storage.unfinishedWrites(under: prefix)
+    }
 }

@@ -53,6 +53,10 @@ extension ForwardingStorage {
         try storage.unfinishedWrites(in: folder)
     }
 
+    package func unfinishedWrites(under prefix: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try storage.unfinishedWrites(under: prefix)
+    }
+
     package func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError) {
         try storage.removeTemporaryFiles(files)
     }

@@ -138,6 +138,9 @@ private final class StorageContract {
             let isNoneGone = found.allSatisfy { $0.writer != .gone }
             expect(found.count <= 1 && isNoneGone, "a living writer is not said to be gone")
             expect(try storage.unfinishedWrites(in: prefix).isEmpty, "and only in its own folder")
+            expect(
+                try storage.unfinishedWrites(under: prefix).map(\.key) == found.map(\.key),
+                "but also below those above it")
             try writer.finish()
             expect(try storage.readAll(key, limit: 1) == [1], "a stream is an object when it is finished")
             expect(try storage.unfinishedWrites(in: folder).isEmpty, "what is finished is no more unfinished")

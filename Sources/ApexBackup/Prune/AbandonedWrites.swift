@@ -11,10 +11,7 @@ extension RepositoryPrune {
         for incarnation in try repository.incarnations() {
             guard let objects = repository.layout.incarnationObjects(incarnation.systemIdentifier) else { continue }
             for root in [objects.wal, objects.index] {
-                let folders = try repository.storage.temporaryFiles(under: root).compactMap(\.folder)
-                for folder in Set(folders).sorted() {
-                    found += try repository.storage.unfinishedWrites(in: folder).filter { $0.isAbandoned(at: now) }
-                }
+                found += try repository.storage.unfinishedWrites(under: root).filter { $0.isAbandoned(at: now) }
             }
         }
         return found

@@ -264,12 +264,14 @@ extension PosixStorage {
 
     typealias Child = (name: String, entry: DirectoryEntry)
 
-    /// What the folder holds, in the order of complete keys: `a-b`, then what is in `a`, as `/` follows `-`.
+    /// What the folder holds, in the order of complete keys: `a-b`, then what is in `a`, as `/` follows `-`; `names` are
+    /// those in it, if they are known.
     func objectsAndFolders(
-        in folder: borrowing OpenDirectory, isRoot: Bool = false
+        in folder: borrowing OpenDirectory, _ names: [String]? = nil, isRoot: Bool = false
     ) throws(BackupError) -> [Child] {
+        let all = if let names { names } else { try folder.names() }
         var children: [(order: String, child: Child)] = []
-        for name in try folder.names() where !name.hasPrefix(".") && ObjectKey.isSafeComponent(name) {
+        for name in all where !name.hasPrefix(".") && ObjectKey.isSafeComponent(name) {
             // A file system's own folder, often unreadable.
             if isRoot, name == "lost+found" { continue }
             guard let entry = try folder.entry(name) else { continue }

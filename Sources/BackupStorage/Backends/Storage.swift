@@ -92,6 +92,9 @@ package protocol Storage: Sendable {
     /// What writers have begun directly in `folder` and not finished, and what is known of them.
     func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite]
 
+    /// The same in all folders below `prefix`, that one included; sorted.
+    func unfinishedWrites(under prefix: ObjectKey) throws(BackupError) -> [UnfinishedWrite]
+
     /// Removes `files`, which ``temporaryFiles(under:)`` found; only those that nobody writes any more who may still
     /// succeed.
     func removeTemporaryFiles(_ files: [ObjectKey]) throws(BackupError)
@@ -108,8 +111,12 @@ extension Storage {
 
     /// Of a storage that knows nothing of its writers.
     package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
-        try temporaryFiles(under: folder).filter { $0 == folder.appending(String($0.lastComponent)) }
-            .map { UnfinishedWrite(key: $0, size: 0, changedAt: nil) }
+        try unfinishedWrites(under: folder).filter { $0.key == folder.appending(String($0.key.lastComponent)) }
+    }
+
+    /// Of a storage that knows nothing of its writers.
+    package func unfinishedWrites(under prefix: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try temporaryFiles(under: prefix).map { UnfinishedWrite(key: $0, size: 0, changedAt: nil) }
     }
 }
 

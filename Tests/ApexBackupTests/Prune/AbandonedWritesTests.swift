@@ -1,3 +1,4 @@
+import BackupStorage
 import FoundationEssentials
 import TestSupport
 import Testing
@@ -34,6 +35,14 @@ import Testing
         let prune = try archive.site.prune(RetentionPolicy(minimum: 1, keepLast: 1))
         #expect(try prune.plan().abandoned.count == 5)
         #expect(areThere(left + kept) == [Bool](repeating: true, count: 8))
+        // Each tree is gone through once.
+        let storage = CountingStorage(PosixStorage(root: archive.site.crafted.path))
+        let layout = try archive.archive().layout
+        let counted = try archive.site.prune(RetentionPolicy(minimum: 1, keepLast: 1), storage: storage)
+        _ = storage.takeCalls()
+        #expect(try counted.abandonedWrites(at: archive.site.clock.now).count == 5)
+        let incarnations = try archive.site.repository().layout.incarnations
+        #expect(storage.takeCalls().listings == [incarnations, layout.wal, layout.index])
         let result = try await prune.recorded().result
         #expect(result.unfinishedFiles == 5 && result.bytes == 31)
         #expect(areThere(left) == [Bool](repeating: false, count: 5))
