@@ -86,12 +86,10 @@ struct ArchiveIndex: RecoveryIndex {
     func firstTransactionEnd(
         _ condition: TransactionEndCondition, in segment: WALSegmentName, from position: LogSequenceNumber
     ) throws(BackupError) -> LogMark? {
-        let search = TransactionSearch(condition, in: segment, from: position)
-        try archive.read(segment, into: search)
-        if search.found == nil, search.isRecordUnfinished, let next = try follower(of: segment) {
-            try archive.read(next, into: search)
-        }
-        return search.found
+        let found = try archive.transactionEnd(
+            .first, in: segment, following: { last throws(BackupError) in try follower(of: last) },
+            where: { $0.lsn >= position && condition.includes(time: $0.time, transactionID: $0.transactionID) })
+        return found.map { LogMark($0.lsn, $0.time) }
     }
 
     /// The changes, in these segments, of the settings that a standby must match; of a whole log folder the greatest
@@ -122,53 +120,18 @@ struct ArchiveIndex: RecoveryIndex {
         return creations.filter { !$0.location.isEmpty }
     }
 
-    /// The stored segment that goes on where this one ends.
-    private func follower(of segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
+    /// The stored segment that goes on where this one ends: of its timeline, or else of one that left it there or later.
+    func follower(of segment: WALSegmentName) throws(BackupError) -> WALSegmentName? {
         if let next = segment.next, try archive.isStored(next) { return next }
         for history in histories where history.timeline > segment.timeline {
             guard let next = history.segment(segment.number + 1, size: segment.size), next.timeline > segment.timeline,
-                history.ancestors.contains(where: { $0.timeline == segment.timeline && $0.end > segment.start }),
+                history.ancestors.contains(where: { $0.timeline == segment.timeline && $0.end >= segment.end }),
                 try archive.isStored(next)
             else { continue }
             return next
         }
         return nil
     }
-}
-
-/// Finds the first end of a transaction among the records that begin in one segment, which may end in the next.
-private final class TransactionSearch: ByteSink {
-    private let condition: TransactionEndCondition
-    private let segment: WALSegmentName
-    private let position: LogSequenceNumber
-    private var reader: WALReader
-    private(set) var found: LogMark?
-
-    init(_ condition: TransactionEndCondition, in segment: WALSegmentName, from position: LogSequenceNumber) {
-        self.condition = condition
-        self.segment = segment
-        self.position = position
-        reader = WALReader(from: segment.start, checksums: .ofReportedRecords)
-    }
-
-    /// Whether the WAL taken so far ends within a record.
-    var isRecordUnfinished: Bool { reader.finish().unfinished != nil }
-
-    func write(_ bytes: Span<UInt8>) throws(BackupError) {
-        guard found == nil else { return }
-        reader.consume(bytes) { record in
-            guard found == nil, record.start >= position, record.start < segment.end else { return }
-            switch record.content {
-            case .commit(let end), .abort(let end):
-                if condition.includes(time: end.time, transactionID: end.transactionID ?? record.transactionID) {
-                    found = LogMark(record.start, end.time)
-                }
-            default: break
-            }
-        }
-    }
-
-    func finish() throws(BackupError) {}
 }
 
 extension WALSegmentRange {

@@ -1,6 +1,4 @@
 import BackupModel
-import BackupStorage
-import Synchronization
 
 /// Looks in the archive for the commits on both sides of the end of a recovery.
 struct CommitSearch {
@@ -9,6 +7,8 @@ struct CommitSearch {
     let plan: RecoveryPlan
 
     /// The last commit before the end, of a transaction with a number; `nil` if the WAL that is replayed has none.
+    ///
+    /// One whose record a timeline's end cuts is none.
     func before() throws(BackupError) -> CommitMark? {
         let end = plan.boundary.before
         for range in plan.segments.reversed().lazy.flatMap({ $0.byLog.reversed() }) {
@@ -16,7 +16,10 @@ struct CommitSearch {
             if try index.isWithoutTransactions(range) { continue }
             for segment in range.names.reversed() where segment.start < end {
                 guard try summary(of: segment).commits > 0 else { continue }
-                if let found = try commits(in: segment).last(where: { $0.lsn < end }) { return found }
+                let found = try commit(
+                    .last, in: segment, following: { last throws(BackupError) in plan.segment(behind: last) },
+                    where: { $0 < end })
+                if let found { return found }
             }
         }
         return nil
@@ -52,10 +55,11 @@ struct CommitSearch {
     ) throws(BackupError) -> CommitMark? {
         var segment = first
         while try archive.isStored(segment) {
-            if try summary(of: segment).commits > 0,
-                let found = try commits(in: segment).first(where: { $0.lsn >= position })
-            {
-                return found
+            if try summary(of: segment).commits > 0 {
+                let found = try commit(
+                    .first, in: segment, following: { last throws(BackupError) in try index.follower(of: last) },
+                    where: { $0 >= position })
+                if let found { return found }
             }
             guard let next = segment.next else { break }
             segment = next
@@ -94,39 +98,15 @@ struct CommitSearch {
         return nil
     }
 
-    /// The commits whose records begin in the segment, in their order.
-    private func commits(in segment: WALSegmentName) throws(BackupError) -> [CommitMark] {
-        let sink = CommitSink(segment)
-        try archive.read(segment, into: sink)
-        if sink.isRecordUnfinished, let next = segment.next, try archive.isStored(next) {
-            try archive.read(next, into: sink)
-        }
-        return sink.commits
+    /// The first or the last commit, at a position that `matches`, of a transaction with a number.
+    private func commit(
+        _ choice: TransactionEndSearch.Choice, in segment: WALSegmentName,
+        following: (WALSegmentName) throws(BackupError) -> WALSegmentName?,
+        where matches: @escaping (LogSequenceNumber) -> Bool
+    ) throws(BackupError) -> CommitMark? {
+        try archive.transactionEnd(
+            choice, in: segment, following: following,
+            where: { $0.isCommit && $0.transactionID > 0 && matches($0.lsn) }
+        ).map { CommitMark(transactionID: $0.transactionID, lsn: $0.lsn, time: $0.time) }
     }
-}
-
-/// Collects the commits among the records that begin in one segment, which may end in the next.
-private final class CommitSink: ByteSink {
-    private let segment: WALSegmentName
-    private var reader: WALReader
-    private(set) var commits: [CommitMark] = []
-
-    init(_ segment: WALSegmentName) {
-        self.segment = segment
-        reader = WALReader(from: segment.start, checksums: .ofReportedRecords)
-    }
-
-    var isRecordUnfinished: Bool { reader.finish().unfinished != nil }
-
-    func write(_ bytes: Span<UInt8>) throws(BackupError) {
-        reader.consume(bytes) { record in
-            guard record.start < segment.end, case .commit(let end) = record.content else { return }
-            let number = end.transactionID ?? record.transactionID
-            if number > 0 {
-                commits.append(CommitMark(transactionID: number, lsn: record.start, time: end.time))
-            }
-        }
-    }
-
-    func finish() throws(BackupError) {}
 }

@@ -73,6 +73,14 @@ extension RecoveryPlan {
         return segments.last?.last
     }
 
+    /// The segment that recovery reads behind `segment`; `nil` if it ends before that.
+    package func segment(behind segment: WALSegmentName) -> WALSegmentName? {
+        guard let next = segment.next?.number, let range = segments.first(where: { $0.numbers.contains(next) }) else {
+            return nil
+        }
+        return WALSegmentName(timeline: range.timeline, number: next, segmentSize: range.size)
+    }
+
     private func tooEarly(_ replayed: LogSequenceNumber) -> BackupError {
         let segment = segment(at: replayed).map { "\($0)" } ?? "the first one"
         return BackupError(

@@ -79,3 +79,87 @@ import Testing
         #expect(try search.behind() == nil)
     }
 }
+
+/// A commit whose record the end of a segment cuts, where one timeline goes over into the next.
+@Suite struct `A commit over the end of a segment` {
+    private let crafted: CraftedArchive
+    /// Segments 5 and 6 of timeline 1: transaction 11 is committed over the end of 5.
+    private let log: PagedLog
+    private let commits: [LogSequenceNumber]
+
+    init() throws {
+        crafted = try CraftedArchive(segmentBytes: 1 << 20)
+        let end = try crafted.name(5).end
+        var log = PagedLog(from: try crafted.name(5))
+        var commits = [log.commit(10, at: CraftedArchive.time(1))]
+        log.fill(upTo: LogSequenceNumber(position: end.position - 24))
+        commits.append(log.commit(11, at: CraftedArchive.time(2)))
+        commits.append(log.commit(12, at: CraftedArchive.time(3)))
+        self.log = log
+        self.commits = commits
+    }
+
+    /// Stores a segment of `log` by that of its names.
+    private func store(_ number: UInt64, of log: PagedLog, timeline: UInt32 = 1) throws {
+        let name = try crafted.name(number, timeline)
+        let writer = try crafted.archive().makeWriter(name)
+        defer { writer.discard() }
+        try writer.write(log.content(of: name).span)
+        try writer.finish()
+    }
+
+    /// Looks beside the end of a recovery along segments 5 and perhaps 6; timeline 2 leaves timeline 1 at `left`.
+    private func search(
+        _ end: RecoveryEnd, along segments: [(timeline: UInt32, number: UInt64)], leftAt left: LogSequenceNumber
+    ) throws -> CommitSearch {
+        let archive = try crafted.archive()
+        let history = "1\t\(left)\tno recovery target specified\n"
+        try archive.store(Array(history.utf8), of: 2)
+        let index = ArchiveIndex(
+            try WALRollUps(archive, size: crafted.size), histories: Array(try archive.histories().values))
+        let start = try crafted.name(5).start
+        let backup = RecoveryCandidate(
+            id: RunID(at: CraftedArchive.time(0), chance: 1), start: start, stop: start, timeline: 1,
+            startedAt: CraftedArchive.time(0), stoppedAt: CraftedArchive.time(0), isDamaged: false)
+        let mark = LogMark(left, nil)
+        let plan = RecoveryPlan(
+            backup: backup, timeline: segments.last?.timeline ?? 1, path: [],
+            segments: segments.map {
+                WALSegmentRange(timeline: $0.timeline, numbers: $0.number...$0.number, size: crafted.size)
+            },
+            histories: [2], target: .latest, isInclusive: true, end: end, lost: RecoveryLoss(from: mark, to: mark),
+            reasons: [])
+        return CommitSearch(archive: archive, index: index, plan: plan)
+    }
+
+    @Test func `is none where its timeline ends within it, whatever another server wrote there`() throws {
+        try store(5, of: log)
+        try store(6, of: log)
+        var other = PagedLog(from: try crafted.name(6, 2))
+        let behind = other.commit(20, at: CraftedArchive.time(4))
+        try store(6, of: other, timeline: 2)
+        let search = try search(.before(LogMark(behind, nil)), along: [(1, 5), (2, 6)], leftAt: crafted.name(6).start)
+        #expect(try search.before()?.transactionID == 10)
+        #expect(try search.behind()?.transactionID == 20)
+    }
+
+    @Test func `is one where the next timeline has the rest of it`() throws {
+        try store(5, of: log)
+        // The first segment of a timeline repeats what its ancestor had of it.
+        try store(6, of: log, timeline: 2)
+        let whole = try search(.before(LogMark(commits[2], nil)), along: [(1, 5), (2, 6)], leftAt: commits[2])
+        #expect(try whole.before()?.transactionID == 11 && whole.before()?.lsn == commits[1])
+        let part = try search(.after(LogMark(commits[0], nil)), along: [(1, 5)], leftAt: commits[2])
+        #expect(try part.behind()?.transactionID == 11)
+    }
+
+    @Test func `is not looked for on a timeline that has its segment anew`() throws {
+        try store(5, of: log)
+        try store(6, of: log, timeline: 2)
+        let left = LogSequenceNumber(position: commits[1].position - 8)
+        let search = try search(.after(LogMark(commits[0], nil)), along: [(1, 5)], leftAt: left)
+        #expect(try search.index.follower(of: crafted.name(5)) == nil)
+        try store(6, of: log)
+        #expect(try search.index.follower(of: crafted.name(5)) == crafted.name(6))
+    }
+}

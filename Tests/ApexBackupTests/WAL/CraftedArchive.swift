@@ -276,7 +276,7 @@ extension WALSegmentSummary {
 
 extension [UInt8] {
     /// Adds a number, least significant byte first.
-    fileprivate mutating func add(_ value: some FixedWidthInteger) {
+    mutating func add(_ value: some FixedWidthInteger) {
         for shift in stride(from: 0, to: value.bitWidth, by: 8) { append(UInt8(truncatingIfNeeded: value >> shift)) }
     }
 }
