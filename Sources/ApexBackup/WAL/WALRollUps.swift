@@ -15,10 +15,11 @@ final class WALRollUps: Sendable {
     let spans: [WALLogSpan]
     private let read = Mutex(Read())
 
-    /// What was read already; of the roll-ups of folders only the last few, as a search goes on from one to the next.
+    /// What was read already; only the last few, as a search goes on from one to the next.
     private struct Read {
         var logs = RecentValues<WALLogName, Stored?>(limit: 4)
-        var entries: [WALLogSpan: [UInt32: WALLogEntry]] = [:]
+        /// Together they reach over a million segments of 16 MiB.
+        var entries = RecentValues<WALLogSpan, [UInt32: WALLogEntry]>(limit: 4)
     }
 
     /// A roll-up, and the SHA-256 of its content.

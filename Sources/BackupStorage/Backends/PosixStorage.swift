@@ -107,15 +107,21 @@ package final class PosixStorage: Storage {
     private func holdsObjects(_ name: String, in parent: borrowing OpenDirectory) throws(BackupError) -> Bool {
         guard let folder = try parent.directory(name) else { return false }
         var folders: [String] = []
-        for name in try folder.names() where !name.hasPrefix(".") && ObjectKey.isSafeComponent(name) {
-            guard let entry = try folder.entry(name) else { continue }
+        var hasObject = false
+        try folder.forEachName { name throws(BackupError) in
+            guard !name.hasPrefix("."), ObjectKey.isSafeComponent(name), let entry = try folder.entry(name) else {
+                return true
+            }
             switch entry.kind {
-            case .file: return true
+            case .file: hasObject = true
             case .directory: folders.append(name)
             // What is behind a link must not look absent.
             case .other: throw folder.notFollowed(name)
             }
+            // One is enough, of however many there are.
+            return !hasObject
         }
+        if hasObject { return true }
         for name in folders {
             if try holdsObjects(name, in: folder) { return true }
         }

@@ -252,16 +252,37 @@ struct ByteName: EntryName {
     }
 
     /// All names in the directory but `.` and `..`, in no order; of one that is no text, a text like it.
-    func names() throws(BackupError) -> [String] { unsafe try names { unsafe String(cString: $0) } }
+    func names() throws(BackupError) -> [String] {
+        var names: [String] = []
+        try forEachName { name throws(BackupError) in
+            names.append(name)
+            return true
+        }
+        return names
+    }
+
+    /// Calls `body` with one of these names after the other, until it returns `false`.
+    func forEachName(_ body: (String) throws(BackupError) -> Bool) throws(BackupError) {
+        unsafe try forEachName(read: { unsafe String(cString: $0) }, body)
+    }
 
     /// The same, of any bytes.
     func byteNames() throws(BackupError) -> [ByteName] {
-        unsafe try names { start in
-            ByteName(unsafe UnsafeBufferPointer(start: start, count: strlen(start)).map { UInt8(bitPattern: $0) })
-        }
+        var names: [ByteName] = []
+        unsafe try forEachName(
+            read: { start in
+                ByteName(unsafe UnsafeBufferPointer(start: start, count: strlen(start)).map { UInt8(bitPattern: $0) })
+            },
+            { name throws(BackupError) in
+                names.append(name)
+                return true
+            })
+        return names
     }
 
-    private func names<Name>(_ read: (UnsafePointer<CChar>) -> Name) throws(BackupError) -> [Name] {
+    private func forEachName<Name>(
+        read: (UnsafePointer<CChar>) -> Name, _ body: (Name) throws(BackupError) -> Bool
+    ) throws(BackupError) {
         let own = retrying { unsafe openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard own >= 0, let stream = unsafe fdopendir(own) else {
             let number = errno
@@ -269,19 +290,18 @@ struct ByteName: EntryName {
             throw systemError(number, "The directory '\(path)' cannot be listed.")
         }
         defer { unsafe closedir(stream) }
-        var names: [Name] = []
         while true {
             errno = 0
             guard let entry = unsafe readdir(stream) else { break }
-            unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
                 unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { name in
                     let isItself = unsafe strcmp(name, ".") == 0 || strcmp(name, "..") == 0
-                    if !isItself { unsafe names.append(read(name)) }
+                    return isItself ? nil : unsafe read(name)
                 }
             }
+            if let name, try !body(name) { return }
         }
         guard errno == 0 else { throw systemError(errno, "The directory '\(path)' cannot be listed.") }
-        return names
     }
 
     /// Gives the file `name` the second name `final`, which must be free.

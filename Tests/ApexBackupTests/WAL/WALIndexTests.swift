@@ -87,6 +87,35 @@ import Testing
         #expect(try archive.rollUps().contains("00000001/00000006.zst"))
     }
 
+    @Test func `keeps a few roll-ups over roll-ups in memory, however many there are`() throws {
+        let archive = try CraftedArchive()
+        let layout = try archive.archive().layout
+        let repository = try archive.site.repository()
+        let spans = (0..<5).map { WALLogSpan(timeline: 1, logs: 1024 * $0...1024 * $0 + 1) }
+        for span in spans {
+            var lines: [UInt8] = []
+            for number in span.logs {
+                let segment = try archive.indexed(UInt64(number) * 4)
+                let rollUp = try #require(WALLogRollUp(log(number), archive.size, [segment]))
+                let entry = WALLogEntry(contentSHA256: segment.contentSHA256, summary: rollUp.summary)
+                lines += try RepositoryJSON.encodePlain(entry, pretty: false) + [UInt8(ascii: "\n")]
+                _ = try repository.storage.putIfAbsent(layout.rollUp(of: log(number)), [1])
+            }
+            _ = try repository.putRollUp(lines, at: layout.span(span))
+        }
+        let storage = CountingStorage(PosixStorage(root: archive.site.crafted.path))
+        let rollUps = try WALRollUps(archive.archive(storage), size: archive.size)
+        func reads(_ number: UInt32) throws -> Set<ObjectKey> {
+            _ = storage.takeCalls()
+            #expect(try rollUps.entry(of: log(number))?.summary.log == number)
+            return Set(storage.takeCalls().reads)
+        }
+        for index in 0..<4 { #expect(try reads(1024 * UInt32(index)) == [layout.span(spans[index])]) }
+        #expect(try reads(1).isEmpty && reads(1025).isEmpty)
+        #expect(try reads(4096) == [layout.span(spans[4])])
+        #expect(try reads(0) == [layout.span(spans[0])])
+    }
+
     @Test func `says what the segments say, whatever goes over the ends of segments and folders`() throws {
         let archive = try archive(cut: [5, 7, 11, 12])
         func opened() throws -> ArchiveIndex {
