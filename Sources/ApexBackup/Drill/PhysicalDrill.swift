@@ -25,15 +25,25 @@ extension DrillRun {
         }
         journal.server = DrillServer(recovery, nil)
         let began = journal.elapsed
-        _ = try await journal.measure(.restore) { try await recovery.restore.run(prepared) }
+        let witnesses = try await journal.measure(.restore) {
+            // Nobody who recovers looks for them: beside the files they add nothing to the recovery time.
+            async let witnesses = RecoveryWitnesses(of: prepared)
+            _ = try await recovery.restore.run(prepared)
+            return await witnesses
+        }
         journal.spans[journal.spans.count - 1].bytes = prepared.plan.contentBytes
         let start = recovery.start(prepared, tools: choice.tools, settings: policy.target.overrides)
         do {
-            let server = try await recover(start, recovery, prepared, journal: &journal)
+            let server = try await recover(start, recovery, prepared, witnesses, journal: &journal)
             start.record(seconds: (journal.elapsed - began).seconds, by: journal.id)
+            var failure: (any Error)?
+            do {
+                try await check(server, journal: &journal, observation: &observation)
+            } catch { failure = error }
+            // Behind the checks: no recovery waits for the answer of a source that is lost.
             try note(await asked, prepared, in: &journal)
-            observation.recoveryPoint = try recoveryPoint(choice.target, prepared, of: journal)
-            try await check(server, journal: &journal, observation: &observation)
+            observation.recoveryPoint = try recoveryPoint(choice.target, prepared, witnesses, of: journal)
+            if let failure { throw failure }
             try await compareCollations(of: server, with: prepared.record.collations, journal: &journal)
         } catch {
             throw start.explained(error)
@@ -43,7 +53,7 @@ extension DrillRun {
     /// Starts the server, and returns it once it has recovered to the target and was promoted.
     private func recover(
         _ start: RestoredStart, _ recovery: ScratchRecovery, _ prepared: PhysicalRestore.Prepared,
-        journal: inout DrillJournal
+        _ witnesses: RecoveryWitnesses, journal: inout DrillJournal
     ) async throws -> RestoredServer {
         journal.phase = .replay
         var running: CloneServer?
@@ -61,7 +71,7 @@ extension DrillRun {
             _ = try await journal.measure(.promote) { try await watch.promote() }
             journal.join()
         }
-        let boundary = try await journal.measure(.verify) { try await askBoundary(of: watch, prepared) }
+        let boundary = try await journal.measure(.verify) { try await askBoundary(of: watch, witnesses.commits.get()) }
         journal.recovery?.before = boundary.before.map(DrillReport.TransactionRecord.init)
         journal.recovery?.behind = boundary.behind.map(DrillReport.TransactionRecord.init)
         if !isPromoted { _ = try await journal.measure(.promote) { try await watch.promote() } }
@@ -98,25 +108,15 @@ extension DrillRun {
 
     /// Asks the server of the transactions on both sides of the target, while it waits there.
     private func askBoundary(
-        of watch: RecoveryWatch, _ prepared: PhysicalRestore.Prepared
+        of watch: RecoveryWatch, _ commits: RecoveryWitnesses.Commits
     ) async throws -> BoundaryProof {
-        let search = try commitSearch(prepared)
-        let (before, behind) = (try search.before(), try search.behind())
-        return try await PostgresSession.with(
+        try await PostgresSession.with(
             try await watch.server.reachable(), applicationName: "apex-backup drill",
             timeout: DumpSource.connectTimeout
         ) { session in
-            BoundaryProof(before: try await session.witness(before), behind: try await session.witness(behind))
+            BoundaryProof(
+                before: try await session.witness(commits.before), behind: try await session.witness(commits.behind))
         }
-    }
-
-    private func commitSearch(_ prepared: PhysicalRestore.Prepared) throws(BackupError) -> CommitSearch {
-        let archive = try WALArchive(repository, systemIdentifier: prepared.manifest.systemIdentifier)
-        let histories = try archive.histories().values.sorted { $0.timeline < $1.timeline }
-        guard let size = prepared.recovery.segments.first?.size else { preconditionFailure("a recovery reads WAL") }
-        let rollUps = try WALRollUps(archive, size: size)
-        return CommitSearch(
-            archive: archive, index: ArchiveIndex(rollUps, histories: histories), plan: prepared.recovery)
     }
 
     /// The moment to the microsecond, as `restore --to` takes it again.
@@ -166,9 +166,10 @@ extension DrillRun {
             backup: try backupName(), moment: nil, directory: directory, jobs: settings.policy.jobs,
             archive: try WALCommands(settings)
         ).moved(into: directory)
-        let (target, first) = try prepare(&request)
+        var view = try PhysicalRestore(repository: repository, request: request).look()
+        let (target, first) = try prepare(&request, in: &view)
         let (restore, prepared, remark) = try await PhysicalRestore(repository: repository, request: request)
-            .readable(first)
+            .readable(first, in: &view)
         let tools = try await restore.tools(for: prepared, settings)
         return Choice(
             target: target, restore: restore, prepared: prepared, tools: tools, remarks: [remark].compactMap(\.self))
@@ -185,19 +186,20 @@ extension DrillRun {
     }
 
     private func prepare(
-        _ request: inout PhysicalRestore.Request
+        _ request: inout PhysicalRestore.Request, in view: inout RestorableArchive
     ) throws(BackupError) -> (DrillTarget, PhysicalRestore.Prepared) {
         let window: Duration?
         switch policy.source.target {
         case .moment(let moment):
             request.moment = moment
             return (
-                DrillTarget(moment: moment), try PhysicalRestore(repository: repository, request: request).prepare()
+                DrillTarget(moment: moment),
+                try PhysicalRestore(repository: repository, request: request).prepare(in: &view)
             )
         case .random(let within): window = within
         }
         request.moment = .latest
-        var (start, end) = try PhysicalRestorePlanning(repository: repository, request: request).window()
+        var (start, end) = try PhysicalRestorePlanning(repository: repository, request: request).window(in: &view)
         if let window { start = max(start, end.advanced(by: .zero - window)) }
         let seed = policy.source.seed ?? UInt32(environment.chance()) << 16 | UInt32(environment.chance())
         var generator = MomentDraw(seed: seed)
@@ -206,7 +208,7 @@ extension DrillRun {
             let moment = RestoreMoment.time(generator.moment(from: start, to: end))
             request.moment = moment
             do throws(BackupError) {
-                let prepared = try PhysicalRestore(repository: repository, request: request).prepare()
+                let prepared = try PhysicalRestore(repository: repository, request: request).prepare(in: &view)
                 return (DrillTarget(moment: moment, choice: (seed, start, end)), prepared)
             } catch  where error.code == .momentUnreachable && tries < 64 {
                 // The first moments behind a backup may not be: a transaction ended while it was taken.
@@ -217,7 +219,8 @@ extension DrillRun {
 
     /// Up to when everything is there; `nil` if nothing tells.
     private func recoveryPoint(
-        _ target: DrillTarget, _ prepared: PhysicalRestore.Prepared, of journal: DrillJournal
+        _ target: DrillTarget, _ prepared: PhysicalRestore.Prepared, _ witnesses: RecoveryWitnesses,
+        of journal: DrillJournal
     ) throws(BackupError) -> RecoveryPoint? {
         let (recovery, manifest) = (prepared.recovery, prepared.manifest)
         let mark = recovery.end.mark
@@ -226,7 +229,7 @@ extension DrillRun {
         let known = mark.time ?? last ?? manifest.recoveryPoint
         switch target.moment {
         case .latest:
-            let heartbeat = try commitSearch(prepared).lastHeartbeat()
+            let heartbeat = try witnesses.lastHeartbeat.get()
             let source = journal.source?.position
             return RecoveryPoint(
                 endOfWAL: max(known, heartbeat ?? known), hasHeartbeat: Self.isRecent(heartbeat, to: known), lsn: lsn,
@@ -234,7 +237,7 @@ extension DrillRun {
                 clockUncertainty: (source?.clock ?? manifest.clockDifference).bound, source: source)
         case .immediate:
             // That the backup ended then is no word of the WAL: only what was replayed is.
-            let heartbeat = try commitSearch(prepared).lastHeartbeat()
+            let heartbeat = try witnesses.lastHeartbeat.get()
             guard let covered = [last, heartbeat].compactMap(\.self).max() else { return nil }
             return RecoveryPoint(
                 consistentAt: manifest.recoveryPoint, covered: covered,

@@ -58,6 +58,8 @@ package struct PhysicalRestore: Sendable {
         let pieces: WALGet.Pieces?
         /// What the WAL that is recovered changes of the settings that a standby must match.
         let parameterChanges: [HotStandbyParameters]
+        /// What the plan was made from.
+        let index: ArchiveIndex
     }
 
     let repository: Repository
@@ -71,6 +73,16 @@ package struct PhysicalRestore: Sendable {
     /// Plans, and refuses what cannot work; nothing is touched.
     package func prepare() throws(BackupError) -> Prepared {
         try PhysicalRestorePlanning(repository: repository, request: request).prepare()
+    }
+
+    /// What ``prepare(in:)`` plans with.
+    func look() throws(BackupError) -> RestorableArchive {
+        try PhysicalRestorePlanning(repository: repository, request: request).look()
+    }
+
+    /// The same as ``prepare()``, of what was looked at before.
+    func prepare(in view: inout RestorableArchive) throws(BackupError) -> Prepared {
+        try PhysicalRestorePlanning(repository: repository, request: request).prepare(in: &view)
     }
 
     /// What a restore has done.

@@ -11,19 +11,32 @@ struct PhysicalRestorePlanning {
     private static let nothing = "Nothing was restored."
 
     func prepare() throws(BackupError) -> PhysicalRestore.Prepared {
+        var view = try look()
+        return try prepare(in: &view)
+    }
+
+    /// Looks at the backups, and at the archive of the server of which the one is that is asked for.
+    func look() throws(BackupError) -> RestorableArchive {
         try repository.requireRegistration()
         let catalogue = Catalogue(repository)
         let first = try catalogue.backup(named: request.backup, kind: .physical)
         let (manifest, record) = try physical(first)
-        let archive = try WALArchive(repository, systemIdentifier: manifest.systemIdentifier)
-        let recovery = try plan(along: archive, record, beginningWith: first, of: try catalogue.entries())
+        return try RestorableArchive(
+            WALArchive(repository, systemIdentifier: manifest.systemIdentifier), beginningWith: first,
+            of: try catalogue.entries(), size: try segmentSize(record, of: first.id))
+    }
+
+    /// The same as ``prepare()``, of what was looked at before.
+    func prepare(in view: inout RestorableArchive) throws(BackupError) -> PhysicalRestore.Prepared {
+        let (catalogue, first, archive) = (Catalogue(repository), view.first, view.archive)
+        let recovery = try plan(in: &view)
         let entry = try catalogue.entry(recovery.plan.backup.id) ?? first
         let chosen = try physical(entry)
         let existing = request.rewritesExisting ? try ExistingCluster(at: request.directory, of: chosen.manifest) : nil
         let tablespaces = try request.tablespaces.directories(
             for: chosen.record.tablespaces, besides: request.directory,
             links: try links(of: chosen.record.tablespaces, in: existing))
-        let created = try CreatedTablespaces(in: recovery.plan, recovery.index).warnings(for: request)
+        let created = try CreatedTablespaces(in: recovery.plan, view.index).warnings(for: request)
         var rewriting: Rewriting?
         if let existing {
             rewriting = try Rewriting(
@@ -55,7 +68,7 @@ struct PhysicalRestorePlanning {
         return PhysicalRestore.Prepared(
             plan: plan, manifest: chosen.manifest, record: chosen.record, recovery: recovery.plan,
             tablespaces: tablespaces, rewriting: rewriting, pieces: try pieces(of: recovery.plan, in: archive),
-            parameterChanges: try recovery.index.parameterChanges(in: recovery.plan.segments))
+            parameterChanges: try view.index.parameterChanges(in: recovery.plan.segments), index: view.index)
     }
 
     private func physical(
@@ -103,7 +116,6 @@ struct PhysicalRestorePlanning {
 
     private struct Recovery {
         var plan: RecoveryPlan
-        var index: ArchiveIndex
         var windows: [RestorableWindow]
         var warnings: [String]
     }
@@ -111,13 +123,8 @@ struct PhysicalRestorePlanning {
     /// The moments between which every one can be reached that the newest WAL is behind, the end of the WAL included.
     ///
     /// - Throws: what is thrown for a plan to the end of the WAL: a hole behind the newest backup, for one.
-    func window() throws(BackupError) -> (start: Timestamp, end: Timestamp) {
-        try repository.requireRegistration()
-        let catalogue = Catalogue(repository)
-        let first = try catalogue.backup(named: request.backup, kind: .physical)
-        let (manifest, record) = try physical(first)
-        let archive = try WALArchive(repository, systemIdentifier: manifest.systemIdentifier)
-        let recovery = try plan(along: archive, record, beginningWith: first, of: try catalogue.entries())
+    func window(in view: inout RestorableArchive) throws(BackupError) -> (start: Timestamp, end: Timestamp) {
+        let recovery = try plan(in: &view)
         let (plan, end) = (recovery.plan, recovery.plan.end.mark)
         let window = recovery.windows.last {
             request.backup == "latest" && $0.timeline == plan.timeline && $0.start.lsn <= end.lsn && end.lsn <= $0.end
@@ -126,40 +133,31 @@ struct PhysicalRestorePlanning {
         return (start, max(end.time ?? start, start))
     }
 
-    private func plan(
-        along archive: WALArchive, _ record: PhysicalRecord, beginningWith first: CatalogueEntry,
-        of entries: [CatalogueEntry]
-    ) throws(BackupError) -> Recovery {
-        let size = try segmentSize(record, of: first.id)
-        let system = first.manifest?.systemIdentifier
-        let backups = entries.compactMap { $0.manifest?.systemIdentifier == system ? RecoveryCandidate($0) : nil }
-        var survey = try ArchiveSurvey(archive, size: size)
-        let histories = try archive.histories().values.sorted { $0.timeline < $1.timeline }
-        let index = ArchiveIndex(survey.rollUps, histories: histories)
-        let production = Set(backups.map(\.timeline))
+    private func plan(in view: inout RestorableArchive) throws(BackupError) -> Recovery {
         let wanted = RecoveryRequest(
             request.moment ?? .latest, isInclusive: request.isInclusive, timeline: request.timeline,
-            backup: request.backup == "latest" ? nil : first.id,
+            backup: request.backup == "latest" ? nil : view.first.id,
             otherwise: request.acceptsNearest ? .nearest : .refuse)
         while true {
             let planner = RecoveryPlanner(
-                backups: backups, coverage: survey.allSegments, histories: histories, production: production,
-                index: index)
+                backups: view.backups, coverage: view.survey.allSegments, histories: view.index.histories,
+                production: view.production, index: view.index)
             let plan: RecoveryPlan
             do throws(BackupError) {
                 plan = try planner.plan(wanted)
             } catch {
                 // A refusal names a hole, or what can be reached: that is looked for everywhere.
-                guard try survey.listAll() else { throw error }
+                guard try view.survey.listAll() else { throw error }
                 continue
             }
             // What the index says is a claim: each segment that is needed must be seen, too.
-            if try survey.list(plan.segments) { continue }
-            if plan.isNearest, try survey.listAll() { continue }
+            if try view.survey.list(plan.segments) { continue }
+            if plan.isNearest, try view.survey.listAll() { continue }
             return Recovery(
-                plan: plan, index: index,
-                windows: restorableWindows(backups, coverage: survey.allSegments, histories: histories),
-                warnings: notFollowed(survey.allSegments, histories, production, plan))
+                plan: plan,
+                windows: restorableWindows(
+                    view.backups, coverage: view.survey.allSegments, histories: view.index.histories),
+                warnings: notFollowed(plan, in: view))
         }
     }
 
@@ -174,11 +172,10 @@ struct PhysicalRestorePlanning {
     /// Timelines that go on from the one that is followed, and on which no backup was taken.
     ///
     /// They may be production's after a failover, or those of a clone that was let into the archive by mistake.
-    private func notFollowed(
-        _ coverage: WALCoverage, _ histories: [TimelineHistory], _ production: Set<UInt32>, _ plan: RecoveryPlan
-    ) -> [String] {
-        histories.filter { history in
-            request.timeline == nil && history.timeline > plan.timeline && !production.contains(history.timeline)
+    private func notFollowed(_ plan: RecoveryPlan, in view: RestorableArchive) -> [String] {
+        let coverage = view.survey.allSegments
+        return view.index.histories.filter { history in
+            request.timeline == nil && history.timeline > plan.timeline && !view.production.contains(history.timeline)
                 && coverage.newest(onTimeline: history.timeline) != nil
                 && history.ancestorTimelines.contains(plan.timeline)
         }.map {

@@ -37,7 +37,9 @@ struct ScratchRecovery: Sendable {
     ) async throws -> Plan {
         let path = "\(DrillLeftovers.usualParent(repository.environment))/\(DrillLeftovers.name(of: id))"
         let asked = PhysicalRestore(repository: repository, request: request.moved(into: path))
-        let (restore, prepared, remark) = try await asked.readable(try asked.prepare())
+        var view = try asked.look()
+        let first = try asked.prepare(in: &view)
+        let (restore, prepared, remark) = try await asked.readable(first, in: &view)
         return Plan(
             path: path, restore: restore, prepared: prepared, tools: try await restore.tools(for: prepared, settings),
             remark: remark)
@@ -106,7 +108,7 @@ extension PhysicalRestore {
     /// The restore as the server's user can carry it out: with the WAL beside the data, and a remark that says so, if
     /// that user cannot read the archive.
     func readable(
-        _ prepared: Prepared
+        _ prepared: Prepared, in view: inout RestorableArchive
     ) async throws -> (restore: PhysicalRestore, prepared: Prepared, remark: String?) {
         do {
             try await request.archive?.requireAccess(
@@ -118,7 +120,7 @@ extension PhysicalRestore {
             staged.archive = nil
             let restore = PhysicalRestore(repository: repository, request: staged)
             return (
-                restore, try restore.prepare(),
+                restore, try restore.prepare(in: &view),
                 "The server's user cannot read the archive, so that the WAL was put beside the data: \(error.reason ?? "")"
             )
         }

@@ -2,9 +2,10 @@ import BackupModel
 
 /// Looks in the archive for the commits on both sides of the end of a recovery.
 struct CommitSearch {
-    let archive: WALArchive
     let index: ArchiveIndex
     let plan: RecoveryPlan
+
+    private var archive: WALArchive { index.rollUps.archive }
 
     /// The last commit before the end, of a transaction with a number; `nil` if the WAL that is replayed has none.
     ///
@@ -33,7 +34,7 @@ struct CommitSearch {
         let end = plan.boundary.behind
         guard let last = plan.segment(at: end) else { return nil }
         if let found = try firstCommit(from: end, in: last) { return found }
-        for history in try archive.histories().values.sorted(by: { $0.timeline < $1.timeline }) {
+        for history in index.histories.sorted(by: { $0.timeline < $1.timeline }) {
             // What a server wrote after it had left the timeline earlier says nothing of what comes behind the end.
             guard let left = history.ancestors.first(where: { $0.timeline == last.timeline }), left.end >= end else {
                 continue
@@ -108,5 +109,26 @@ struct CommitSearch {
             choice, in: segment, following: following,
             where: { $0.isCommit && $0.transactionID > 0 && matches($0.lsn) }
         ).map { CommitMark(transactionID: $0.transactionID, lsn: $0.lsn, time: $0.time) }
+    }
+}
+
+/// What the archive tells of the end of a recovery, for who proves that it came so far and no further.
+struct RecoveryWitnesses: Sendable {
+    struct Commits: Sendable {
+        /// The last one before the end, and the first behind it.
+        var before: CommitMark?
+        var behind: CommitMark?
+    }
+
+    let commits: Result<Commits, BackupError>
+    let lastHeartbeat: Result<Timestamp?, BackupError>
+
+    /// Looks for them with what the plan was made from.
+    init(of prepared: PhysicalRestore.Prepared) {
+        let search = CommitSearch(index: prepared.index, plan: prepared.recovery)
+        commits = Result { () throws(BackupError) in
+            Commits(before: try search.before(), behind: try search.behind())
+        }
+        lastHeartbeat = Result { () throws(BackupError) in try search.lastHeartbeat() }
     }
 }

@@ -21,8 +21,7 @@ import Testing
         plan.end = .before(LogMark(try archive.name(16).start, nil))
         // One that has read nothing yet.
         let rollUps = try WALRollUps(archive.archive(storage), size: archive.size)
-        let search = CommitSearch(
-            archive: rollUps.archive, index: ArchiveIndex(rollUps, histories: []), plan: plan)
+        let search = CommitSearch(index: ArchiveIndex(rollUps, histories: []), plan: plan)
         _ = storage.takeCalls()
         #expect(try search.before()?.time == CraftedArchive.time(7))
         #expect(try search.behind()?.time == CraftedArchive.time(16))
@@ -64,7 +63,7 @@ import Testing
         #expect(plan.timeline == 1)
         let index = ArchiveIndex(
             try WALRollUps(archive, size: crafted.size), histories: Array(try archive.histories().values))
-        return CommitSearch(archive: archive, index: index, plan: plan)
+        return CommitSearch(index: index, plan: plan)
     }
 
     @Test func `goes on along the timelines that go on from where recovery ends`() throws {
@@ -129,7 +128,7 @@ import Testing
             },
             histories: [2], target: .latest, isInclusive: true, end: end, lost: RecoveryLoss(from: mark, to: mark),
             reasons: [])
-        return CommitSearch(archive: archive, index: index, plan: plan)
+        return CommitSearch(index: index, plan: plan)
     }
 
     @Test func `is none where its timeline ends within it, whatever another server wrote there`() throws {
