@@ -26,7 +26,19 @@ final class WALSegmentWriter: ByteSink {
     func finish() throws(BackupError) { _ = try publish() }
 
     /// Publishes the segment, all of which was written; durable when it returns.
-    func publish() throws(BackupError) -> PublishedWAL { try object.publish(summary: try summary()) }
+    ///
+    /// One whose records do not go through it is stored all the same, as nobody has another; a warning tells of it while
+    /// the server may still have what came before.
+    func publish() throws(BackupError) -> PublishedWAL {
+        let published = try object.publish(summary: try summary())
+        if !published.wasPresent, let summary = published.summary, let damage = summary.damage {
+            archive.repository.environment.warn(
+                "WAL segment \(segment) was stored, and its records end at \(summary.validEnd), before it does "
+                    + "(\(damage)): no recovery gets past that. The server's disk is damaged, or two servers write WAL of "
+                    + "one name. Take a new base backup when that is mended: apex-backup backup --kind physical")
+        }
+        return published
+    }
 
     func discard() { object.discard() }
 

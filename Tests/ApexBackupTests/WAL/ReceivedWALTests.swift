@@ -134,6 +134,35 @@ import Testing
         #expect(try storage.takeCalls().durable == [crafted.archive().layout.segment(segment)])
     }
 
+    @Test func `whose records do not go through it is told of, as where two servers wrote it`() throws {
+        let crafted = try CraftedArchive(segmentBytes: 1 << 20)
+        let warnings = Mutex<[String]>([])
+        let repository = try crafted.site.repository()
+        var environment = repository.environment
+        environment.events = { event in
+            if case .warning(let text) = event { warnings.withLock { $0.append(text) } }
+        }
+        let archive = try WALArchive(
+            Repository.open(repository.storage, layout: repository.layout, environment: environment),
+            systemIdentifier: CraftedRepository.systemIdentifier)
+        func content(of segment: WALSegmentName, commits: UInt32) -> [UInt8] {
+            var log = PagedLog(from: segment)
+            for number in 0..<commits { log.commit(10 + number, at: CraftedArchive.time(1)) }
+            log.fill(upTo: segment.end)
+            return log.content(of: segment)
+        }
+        for (number, isMixed) in [(5, false), (6, true)] as [(UInt64, Bool)] {
+            let segment = try crafted.name(number)
+            let received = ReceivedWAL(archive, timeline: 1, size: crafted.size, from: segment.start)
+            _ = try received.take(content(of: segment, commits: 1).span.extracting(first: 4096), at: .zero)
+            try received.publish()
+            let rest = content(of: segment, commits: isMixed ? 2 : 1).dropFirst(4096)
+            #expect(try received.take(Array(rest).span, at: .zero) == segment.end)
+            #expect(warnings.withLock(\.count) == (isMixed ? 1 : 0))
+        }
+        #expect(try warnings.withLock { $0.first }?.contains("\(crafted.name(6))") == true)
+    }
+
     @Test func `whose pieces stayed although it is stored has them removed`() throws {
         let received = received()
         _ = try received.take([1].span, at: .zero)
