@@ -5,6 +5,8 @@ import BackupStorage
 struct WALObjectRecord: Sendable, Hashable, Codable {
     /// The name that PostgreSQL gives it; of a piece, its segment's.
     var name: String
+    /// Of a piece: from where to where it goes, as its name says; earlier versions did not put it down.
+    var piece: String?
     var contentBytes: Int64
     /// SHA-256 of the content: what makes two stored files the same.
     var contentSHA256: SHA256Digest
@@ -47,7 +49,7 @@ struct WALArchive: Sendable {
 
     /// Begins to store a piece of an unfinished segment.
     func makeWriter(_ piece: WALPiece) throws(BackupError) -> WALObjectWriter {
-        try WALObjectWriter(piece.segment.description, key: layout.piece(piece), in: self)
+        try WALObjectWriter(piece.segment.description, piece: piece, key: layout.piece(piece), in: self)
     }
 
     /// Stores where a timeline comes from: without it no server recovers along it.
@@ -268,8 +270,22 @@ extension WALArchive {
     func read(_ piece: WALPiece, into sink: any ByteSink) throws(BackupError) -> Bool {
         let key = layout.piece(piece)
         guard let record = try record(at: key, named: "\(piece.segment)") else { return false }
+        try requirePiece(record, at: key)
         try read(key, record, into: sink)
         return true
+    }
+
+    /// Refuses what lies in the place of another piece of its segment.
+    private func requirePiece(_ record: WALObjectRecord, at key: ObjectKey) throws(BackupError) {
+        let name = String(key.lastComponent.dropLast(4))
+        let ends = name.split(separator: "-").compactMap { UInt32(eightHexDigits: $0) }
+        guard record.piece ?? name == name, ends.count == 2, Int64(ends[1]) - Int64(ends[0]) == record.contentBytes
+        else {
+            throw BackupError(
+                .objectDamaged, "'\(key)' is another piece of WAL than its name says.",
+                reason: "it was stored as \(record.piece ?? "one of \(record.contentBytes) bytes")",
+                remedy: "Put it back from a copy of the repository.")
+        }
     }
 
     /// Reads a segment, whole or in pieces, into `sink`: what pieces lack is zero, as in a segment that is being written.
@@ -298,8 +314,9 @@ extension WALArchive {
     func prove(_ key: ObjectKey, reading: Bool) throws(BackupError) {
         let isPiece = key.text.hasPrefix("\(layout.pieces)/")
         let name = isPiece ? key.text.split(separator: "/").dropLast().last : key.lastComponent.dropLast(4)
-        guard let record = try record(at: key, named: String(name ?? "")), reading else { return }
-        try read(key, record, into: nil)
+        guard let record = try record(at: key, named: String(name ?? "")) else { return }
+        if isPiece { try requirePiece(record, at: key) }
+        if reading { try read(key, record, into: nil) }
     }
 
     /// Reads a stored file into `sink` and proves it; returns `false` if it is certainly not there.

@@ -13,6 +13,7 @@ struct PublishedWAL: Sendable {
 /// Stores one file of WAL as its content comes; of any size, in fixed memory.
 final class WALObjectWriter: ByteSink {
     private let name: String
+    private let piece: WALPiece?
     private let key: ObjectKey
     private let archive: WALArchive
     private let object: ProvedObjectWriter
@@ -27,10 +28,12 @@ final class WALObjectWriter: ByteSink {
     ///
     /// What `isStreamed` is still being written by its server: who asks for it does not wait for it.
     init(
-        _ name: String, key: ObjectKey, in archive: WALArchive, level: Int = level, workers: Int = 1,
+        _ name: String, piece: WALPiece? = nil, key: ObjectKey, in archive: WALArchive, level: Int = level,
+        workers: Int = 1,
         isStreamed: Bool = false
     ) throws(BackupError) {
         self.name = name
+        self.piece = piece
         self.key = key
         self.archive = archive
         let storage = archive.repository.storage
@@ -52,7 +55,8 @@ final class WALObjectWriter: ByteSink {
     func publish(summary: WALSegmentSummary?) throws(BackupError) -> PublishedWAL {
         try compressor.finish()
         let record = WALObjectRecord(
-            name: name, contentBytes: byteCount, contentSHA256: hash.finish(), frames: compressor.frames,
+            name: name, piece: piece?.name, contentBytes: byteCount, contentSHA256: hash.finish(),
+            frames: compressor.frames,
             summary: summary)
         var published = PublishedWAL(wasPresent: false, contentSHA256: record.contentSHA256, summary: summary)
         do {

@@ -57,9 +57,6 @@ extension WALArchive {
                 default: throw error
                 }
             }
-            guard content.count == piece.byteCount else {
-                return .damaged(piece, "it has \(content.count) bytes, and its name says \(piece.byteCount)")
-            }
             if start.count < WALPageHeader.longestSize { start += content.start.dropFirst(Int(end - piece.from)) }
             end = piece.to
         }
@@ -75,15 +72,13 @@ extension WALArchive {
     }
 }
 
-/// Counts what a piece has, and keeps its first bytes.
+/// Keeps the first bytes of a piece.
 private final class PieceSink: ByteSink {
-    private(set) var count = 0
     private(set) var start: [UInt8] = []
 
     func write(_ bytes: Span<UInt8>) throws(BackupError) {
         let missing = WALPageHeader.longestSize - start.count
         if missing > 0 { start.append(copying: bytes.extracting(0..<min(bytes.count, missing))) }
-        count += bytes.count
     }
 
     func finish() throws(BackupError) {}

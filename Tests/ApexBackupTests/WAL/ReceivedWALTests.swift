@@ -213,6 +213,38 @@ import Testing
         #expect(try storedBytes() == content)
     }
 
+    @Test func `is refused where its pieces have changed places, also those of one length`() throws {
+        let received = received()
+        for part in [[1, 2], [3, 4], [5, 6, 7]] as [[UInt8]] {
+            _ = try received.take(part.span, at: .zero)
+            try received.publish()
+        }
+        let keys = try archive.pieces(of: segment).map(archive.layout.piece)
+        #expect(keys.count == 3)
+        let bytes = try keys.map { try directory.read("repository/\($0)") }
+        for (taken, place) in [(0, 1), (1, 0), (2, 0)] {
+            try directory.write(bytes[taken], to: "repository/\(keys[place])")
+            for action in [
+                { _ = try storedBytes() }, { try archive.prove(keys[place], reading: false) },
+            ] as [() throws -> Void] {
+                let error = #expect(throws: BackupError.self) { try action() }
+                #expect(error?.code == .objectDamaged && error?.message.contains("\(keys[place])") == true)
+            }
+            try directory.write(bytes[place], to: "repository/\(keys[place])")
+        }
+        #expect(try storedBytes() == [1, 2, 3, 4, 5, 6, 7])
+    }
+
+    @Test func `is read where an earlier version has stored its pieces`() throws {
+        let piece = try #require(WALPiece(segment, from: 0, to: 3))
+        let writer = try WALObjectWriter("\(segment)", key: archive.layout.piece(piece), in: archive)
+        defer { writer.discard() }
+        try writer.write([1, 2, 3].span)
+        try writer.finish()
+        #expect(try storedBytes() == [1, 2, 3])
+        try archive.prove(archive.layout.piece(piece), reading: true)
+    }
+
     @Test func `is received again from its beginning where that is of another segment`() throws {
         let crafted = try CraftedArchive(segmentBytes: 16 << 20)
         for (number, isRight) in [(segment.number, true), (segment.number + 1, false)] {
