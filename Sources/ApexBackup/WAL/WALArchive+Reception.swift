@@ -172,7 +172,7 @@ extension WALArchive {
         return nil
     }
 
-    /// Removes the pieces of a segment that is stored whole.
+    /// Removes the pieces of a segment that is stored whole, and durable.
     func removePieces(of segment: WALSegmentName) throws(BackupError) {
         let folder = layout.pieces(of: segment)
         try repository.storage.remove(try repository.storage.children(of: folder).map(folder.appending))
@@ -181,14 +181,14 @@ extension WALArchive {
     /// Removes the pieces of all segments that are stored whole by now.
     func removePiecesOfWholeSegments(size: WALSegmentSize) throws(BackupError) {
         for segment in try begun(size: size) {
-            if try holdsUndamaged(segment) { try removePieces(of: segment) }
+            if try isStoredUndamagedAndDurable(segment) { try removePieces(of: segment) }
         }
     }
 
-    /// Whether a segment is stored whole, as far as its trailer tells: beside one that is damaged its pieces are of use.
-    private func holdsUndamaged(_ segment: WALSegmentName) throws(BackupError) -> Bool {
+    /// The same as ``isStoredDurably(_:)``: beside a segment that is damaged its pieces are of use.
+    private func isStoredUndamagedAndDurable(_ segment: WALSegmentName) throws(BackupError) -> Bool {
         do throws(BackupError) {
-            return try record(of: segment) != nil
+            return try isStoredDurably(segment)
         } catch {
             guard error.code.isDamage else { throw error }
             return false

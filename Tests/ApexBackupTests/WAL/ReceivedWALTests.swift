@@ -163,12 +163,22 @@ import Testing
         #expect(try warnings.withLock { $0.first }?.contains("\(crafted.name(6))") == true)
     }
 
-    @Test func `whose pieces stayed although it is stored has them removed`() throws {
-        let received = received()
-        _ = try received.take([1].span, at: .zero)
-        try received.publish()
-        try archive.removePiecesOfWholeSegments(size: .standard)
-        #expect(try piecesEnd() == 1)
+    @Test func `whose pieces stayed although it is stored has them removed, when it is durable`() throws {
+        let crafted = try CraftedArchive(segmentBytes: 1 << 20)
+        let storage = CountingStorage(PosixStorage(root: crafted.site.crafted.path))
+        let archive = try crafted.archive(storage)
+        for number in [5, 6] as [UInt64] {
+            let received = ReceivedWAL(
+                archive, timeline: 1, size: crafted.size, from: try crafted.name(number).start)
+            _ = try received.take([1].span, at: .zero)
+            try received.publish()
+        }
+        // Nobody else may have done that yet.
+        try crafted.storeWhole(5)
+        _ = storage.takeCalls()
+        try archive.removePiecesOfWholeSegments(size: crafted.size)
+        #expect(try archive.begun(size: crafted.size) == [crafted.name(6)])
+        #expect(try storage.takeCalls().durable == [archive.layout.segment(crafted.name(5))])
     }
 
     /// What can befall a stored piece.
