@@ -3,7 +3,7 @@
 ///
 /// Every segment that is asked for is one that the planner was told is stored. In an answer, a record that goes on in
 /// the next segment counts where it begins, if the next segment of the same timeline is stored, or else one of a
-/// timeline that continues it.
+/// timeline that left it behind the segment.
 package protocol RecoveryIndex {
     /// What the summaries of these segments, which are of one log folder, say together.
     func overview(of segments: WALSegmentRange) throws(BackupError) -> WALOverview
