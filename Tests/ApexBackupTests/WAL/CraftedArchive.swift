@@ -86,9 +86,12 @@ struct CraftedArchive: Sendable {
 
     /// Stores PostgreSQL's `.partial` file of a segment, as a standby hands it over that is promoted in its middle.
     func storePartial(_ number: UInt64) throws {
-        let writer = try archive().makeWriter(.partial(name(number)), level: 1)
+        let archive = try archive()
+        let file = WALFileName.partial(try name(number))
+        let content = try content(number)
+        let writer = try archive.makeWriter(file, level: 1)
         defer { writer.discard() }
-        try writer.write(content(number).span)
+        try writer.write(content.span)
         try writer.finish()
     }
 
