@@ -21,6 +21,8 @@ public struct BackupEnvironment: Sendable {
     public var process: ProcessIdentity
     /// The version of this program.
     public var toolVersion: String
+    /// Whether this program is to end, for threads that belong to no task; a cancelled task is asked itself.
+    public var isEnding: @Sendable () -> Bool = { false }
     /// How long a lease lives without a heartbeat; heartbeats come four times as often.
     public var leaseExpiry: Duration
 

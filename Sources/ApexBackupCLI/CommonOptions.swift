@@ -8,7 +8,7 @@ struct CommonOptions: ParsableArguments, Sendable {
     @Option(help: "The policy file.")
     var policy: String?
 
-    @Option(help: "The repository's address, file:///path.")
+    @Option(help: "The repository's address, file:///path or s3://bucket/prefix.")
     var repository: String?
 
     @Option(help: "The name of the cluster in the repository.")
@@ -32,7 +32,10 @@ struct CommonOptions: ParsableArguments, Sendable {
             }
             expiry = value
         }
-        return BackupEnvironment(variables: variables, leaseExpiry: expiry, events: { console.show($0) })
+        var environment = BackupEnvironment(
+            variables: variables, leaseExpiry: expiry, events: { console.show($0) })
+        environment.isEnding = { EntryPoint.isEnding }
+        return environment
     }
 
     /// The settings in force.

@@ -4,6 +4,7 @@ import BackupModel
 import Dispatch
 import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// The program: parses arguments, runs the command on threads of its own, and ends with its exit status.
 @main
@@ -45,6 +46,10 @@ enum EntryPoint {
         }
     }
 
+    /// Whether a signal asked this program to end.
+    static var isEnding: Bool { signalled.load(ordering: .relaxed) }
+    private static let signalled = Atomic(false)
+
     private static func run(_ command: any OperatorCommand) async -> Int32 {
         let console = Console(command: command.common)
         let task = Task(executorPreference: ThreadedExecutor.shared) {
@@ -61,7 +66,10 @@ enum EntryPoint {
         let signals = numbers.map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler { task.cancel() }
+            source.setEventHandler {
+                signalled.store(true, ordering: .relaxed)
+                task.cancel()
+            }
             source.resume()
             return source
         }

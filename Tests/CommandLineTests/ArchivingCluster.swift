@@ -3,11 +3,13 @@ import PostgresAccess
 import TestSupport
 import Testing
 
-/// A server that archives with the tool, as the server's user, into a repository beside its data.
+/// A server that archives with the tool, as the server's user, into a repository beside its data or in an object store.
 struct ArchivingCluster: Sendable {
     let cluster: PostgresCluster
     /// The tool as whoever runs the tests; what root stores belongs to the repository's owner.
     var tool: CommandLineTool
+    /// The object store that the repository is in, if it is in one.
+    private let store: ObjectStore?
 
     var repository: String { "\(cluster.directory)/repository" }
     var policy: String { "\(cluster.directory)/policy.yaml" }
@@ -16,11 +18,11 @@ struct ArchivingCluster: Sendable {
     /// A cluster of its own that archives; with `archives` false nothing is archived until ``startArchiving()``.
     static func with(
         archives: Bool = true, configuration: [String: String] = [:], initialization: [String] = [],
-        _ body: (ArchivingCluster) async throws -> Void
+        store: ObjectStore? = nil, _ body: (ArchivingCluster) async throws -> Void
     ) async throws {
         let settings = ["archive_mode": "on", "full_page_writes": "on"].merging(configuration) { $1 }
         try await PostgresCluster.with(configuration: settings, initialization: initialization) { cluster in
-            let place = try ArchivingCluster(cluster)
+            let place = try ArchivingCluster(cluster, store)
             var owner = place.tool
             owner.userName = "postgres"
             let made = try await owner.run("init")
@@ -30,23 +32,45 @@ struct ArchivingCluster: Sendable {
         }
     }
 
-    private init(_ cluster: PostgresCluster) throws {
+    private init(_ cluster: PostgresCluster, _ store: ObjectStore?) throws {
         self.cluster = cluster
+        self.store = store
+        // Credentials are found where AWS's tools find them, below the home directory.
         tool = try CommandLineTool.apexBackup(environment: [
             "APEX_BACKUP_POLICY": "\(cluster.directory)/policy.yaml", "HOME": cluster.directory,
         ])
+        var repository = "\(cluster.directory)/repository"
+        if let store {
+            repository = """
+                {url: "s3://\(store.bucket)/\(cluster.directory.split(separator: "/").last ?? "")",
+                  endpoint: "\(store.endpoint)", allow_plain_http: true}
+                """
+            try FileManager.default.createDirectory(
+                atPath: "\(cluster.directory)/.aws", withIntermediateDirectories: false,
+                attributes: [.posixPermissions: 0o755])
+            let credentials = """
+                [default]
+                aws_access_key_id = \(store.accessKey)
+                aws_secret_access_key = \(store.secretKey)
+
+                """
+            try Data(credentials.utf8).write(to: URL(filePath: "\(cluster.directory)/.aws/credentials"))
+        }
         let policy = """
             apiVersion: apex-backup/v1
             kind: BackupPolicy
             metadata: {name: apex}
             cluster: {url: "\(cluster.url("postgres"))", bin: "\(cluster.programs)"}
-            repository: \(cluster.directory)/repository
+            repository: \(repository)
             """
         try Data(policy.utf8).write(to: URL(filePath: "\(cluster.directory)/policy.yaml"))
     }
 
     /// The command for `archive_command` or `restore_command`, with what another policy or mode needs.
-    func command(_ arguments: String) -> String { "LLVM_PROFILE_FILE=/dev/null \(tool.executable) \(arguments)" }
+    func command(_ arguments: String) -> String {
+        let home = store == nil ? "" : "HOME=\(cluster.directory) "
+        return "\(home)LLVM_PROFILE_FILE=/dev/null \(tool.executable) \(arguments)"
+    }
 
     func startArchiving(through wrapper: String = "") async throws {
         let command = wrapper + command("wal push --policy \(policy) %p")

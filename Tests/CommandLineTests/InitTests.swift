@@ -20,6 +20,14 @@ import Testing
         }
     }
 
+    @Test func `tries out whether the storage keeps what backups rely on`() async throws {
+        try await Workplace.with(initialized: false) { place in
+            let checked = try await place.succeed("init", "--check")
+            #expect(checked.standardOutput.hasSuffix("The storage keeps every promise that was tried.\n"))
+            #expect(try !place.contents().keys.contains { $0.hasPrefix("repository/check") })
+        }
+    }
+
     @Test func `refuses a directory that holds something else, and leaves it as it was`() async throws {
         try await Workplace.with(initialized: false) { place in
             try place.write("dear diary", to: "repository/diary.txt")

@@ -9,6 +9,11 @@ extension Trait where Self == ConditionTrait {
         }
     }
 
+    /// For tests that talk to a real object store.
+    static var needsObjectStores: Self {
+        .enabled(if: ObjectStore.areInstalled, "SeaweedFS or rclone is missing: scripts/test fetches them")
+    }
+
     /// For tests that take minutes or gigabytes.
     static var needsFullRun: Self {
         .enabled(if: PostgresCluster.isFullRun, "it is long: scripts/test --full runs it")

@@ -34,7 +34,7 @@ import Testing
         (["list", "--repository", "file:///tmp/%zz"], 78, "settings"),
         (["hold", "latest", "--reason", " "], 64, "usage"),
         (["list", "--repository", "ftp://host/"], 78, "settings"),
-        (["list", "--repository", "s3://bucket/prefix"], 78, "settings"),
+        (["list", "--repository", "s3://key:secret@bucket/prefix"], 78, "settings"),
         (["drill", "run", "/no/such.yaml"], 78, "settings"), (["drill", "plan", "/no/such.yaml"], 78, "settings"),
         (["list", "--repository", "file:///tmp"], 1, "repository-missing"),
         (["list", "--repository", "file:///no/such/place"], 1, "repository-missing"),

@@ -18,9 +18,7 @@ final class LocalSocket: Sendable {
     /// Listens on a free port.
     static func listening() throws -> LocalSocket {
         let socket = try make()
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
+        var address = address(of: 0)
         let size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -31,10 +29,32 @@ final class LocalSocket: Sendable {
         return socket
     }
 
+    /// Connects to a port.
+    static func connected(to port: UInt16) throws -> LocalSocket {
+        let socket = try make()
+        var address = address(of: port)
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe connect(socket.descriptor, $0, size)
+            }
+        }
+        guard result == 0 else { throw Failure(what: "connect", number: errno) }
+        return socket
+    }
+
     private static func make() throws -> LocalSocket {
         let descriptor = socket(AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(what: "socket", number: errno) }
         return LocalSocket(adopting: descriptor)
+    }
+
+    private static func address(of port: UInt16) -> sockaddr_in {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
+        return address
     }
 
     /// The port it is bound to.
@@ -77,4 +97,10 @@ final class LocalSocket: Sendable {
 
     /// Ends it for both sides, and whoever waits in it.
     func shutDown() { shutdown(descriptor, CInt(SHUT_RDWR)) }
+
+    /// Ports that nobody listened on a moment ago.
+    static func freePorts(_ count: Int) throws -> [UInt16] {
+        let sockets = try (0..<count).map { _ in try listening() }
+        return sockets.map(\.port)
+    }
 }

@@ -1,3 +1,14 @@
+import Dispatch
+
+/// Runs what blocks on a thread of its own: Swift's few threads are for tasks that do not.
+package func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+    try await withCheckedThrowingContinuation { continuation in
+        DispatchQueue(label: "apex-backup.tests.thread").async {
+            continuation.resume(with: Result { try body() })
+        }
+    }
+}
+
 /// Waits until `condition` holds; returns whether it came to hold.
 ///
 /// It is given up after two minutes, of which a look at it counts for a second at most however long it took: when all

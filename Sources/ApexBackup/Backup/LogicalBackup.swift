@@ -59,7 +59,7 @@ package struct LogicalBackup: Sendable {
         var request = request
         let jobs = try DumpMemory.jobs(
             asked: request.jobs, processors: HostFacts.processorCount, limit: request.memory,
-            compression: request.settings.compression)
+            compression: request.settings.compression, writer: repository.storage.bytesPerWriter)
         if let asked = request.jobs, jobs < asked {
             repository.environment.note("backup.memory has room for \(jobs) of \(asked) dumps at once")
         }

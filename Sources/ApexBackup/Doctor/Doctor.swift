@@ -10,10 +10,13 @@ package struct Doctor: Sendable {
     /// How long to wait for a segment to reach the repository; `nil` sends none.
     let patience: Duration?
     var longestSilence = PostgresSession.longestSilence
+    /// Whether the promises of the storage are tried, with objects that are removed again.
+    let checksStorage: Bool
 
-    package init(settings: EffectivePolicy, patience: Duration?) {
+    package init(settings: EffectivePolicy, patience: Duration?, checksStorage: Bool = false) {
         self.settings = settings
         self.patience = patience
+        self.checksStorage = checksStorage
     }
 
     /// All findings, the worst first.
@@ -41,9 +44,9 @@ package struct Doctor: Sendable {
             let known = RunLog.describe(error)
             guard known.code != .interrupted, known.code != .settings else { throw known }
             let isGone = known.code == .serverUnreachable || known.code == .serverConnectionLost
-            return DoctorFinding.worstFirst([
-                Self.finding(isGone ? .serverUnreachable : .serverRefused, known), place.finding,
-            ])
+            return DoctorFinding.worstFirst(
+                [Self.finding(isGone ? .serverUnreachable : .serverRefused, known), place.finding]
+                    + (try place.repository.map { try lookAtStorage(of: $0) } ?? []))
         }
     }
 
@@ -58,6 +61,7 @@ package struct Doctor: Sendable {
         }
         var findings = [place.finding]
         do {
+            findings += try lookAtStorage(of: repository)
             let cluster = cluster(facts.server.systemIdentifier, in: repository)
             findings.append(cluster)
             let whole = try wholeBackups(of: facts, in: repository)
@@ -97,6 +101,20 @@ package struct Doctor: Sendable {
             guard error.code != .settings else { throw error }
             return (nil, Self.finding(.repository, error))
         }
+    }
+
+    /// What there is to say of the storage itself.
+    private func lookAtStorage(of repository: Repository) throws(BackupError) -> [DoctorFinding] {
+        var findings: [DoctorFinding] = []
+        // The marker of a directory says that too, if it is a copy of a bucket.
+        if repository.storage is S3Storage {
+            findings.append(
+                .objectStore(
+                    repository.marker.store ?? .least,
+                    unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
+        }
+        if checksStorage { findings.append(.storageContract(repository.storageViolations())) }
+        return findings
     }
 
     private func cluster(_ systemIdentifier: String, in repository: Repository) -> DoctorFinding {
@@ -143,7 +161,7 @@ package struct Doctor: Sendable {
             guard let address = theirs.policy.repositories.first else {
                 return .notKnown("it names no repository, and the environment of the server is not known")
             }
-            let location = try openStorage(address, creating: false).location
+            let location = try RepositoryAddress(parsing: address).location
             guard location == repository.storage.location else {
                 return .other("into \(location), and this repository is \(repository.storage.location)")
             }

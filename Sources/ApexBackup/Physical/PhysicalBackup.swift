@@ -73,7 +73,7 @@ package struct PhysicalBackup: Sendable {
     private func fittingWorkers() throws(BackupError) -> Int {
         let workers = try BaseBackupMemory.workers(
             asked: request.jobs, processors: HostFacts.processorCount, limit: request.memory,
-            compression: request.settings.compression)
+            compression: request.settings.compression, writer: repository.storage.bytesPerWriter)
         if let asked = request.jobs, workers < asked {
             repository.environment.note("backup.memory has room for \(workers) of \(asked) workers")
         }

@@ -21,7 +21,11 @@ package enum BackupPolicyFile {
         if let cluster = try root.mappingIfPresent("cluster", YAMLKeys(["url", "bin"])) {
             policy.cluster = try self.cluster(cluster)
         }
-        if let repository = root["repository"] { policy.repositories = try repositories(repository) }
+        if let repository = root["repository"] {
+            let (address, store) = try RepositoryPolicyReader.read(repository)
+            policy.repositories = [address]
+            policy.store = store
+        }
         if let backup = try root.mappingIfPresent("backup", YAMLKeys(["logical", "physical", "jobs", "memory"])) {
             try read(backup, into: &policy)
         }
@@ -64,31 +68,6 @@ package enum BackupPolicyFile {
             cluster.bin = text == "auto" ? nil : text
         }
         return cluster
-    }
-
-    private static func repositories(_ value: YAMLValue) throws(BackupError) -> [String] {
-        guard value.isList else { return [try repository(value)] }
-        let values = try value.list()
-        guard !values.isEmpty else { throw value.error("'\(value.path)' is an empty list") }
-        guard values.count == 1 else {
-            throw values[1].unsupported(
-                "a second repository",
-                remedy: "Name one; 'apex-backup copy' of a later version keeps a second one up to date.")
-        }
-        return [try repository(values[0])]
-    }
-
-    private static func repository(_ value: YAMLValue) throws(BackupError) -> String {
-        let text = try value.string()
-        if text.hasPrefix("s3://") {
-            throw value.unsupported("a repository in S3", remedy: "Use a file:/// URL or an absolute path.")
-        }
-        guard text.hasPrefix("/") || text.hasPrefix("file:///") else {
-            throw value.error(
-                "'\(value.path)' must be a file:/// URL or an absolute path, not '\(text)'",
-                remedy: "Write for example file:///var/lib/apex-backup.")
-        }
-        return text
     }
 
     private static func read(_ backup: YAMLMapping, into policy: inout BackupPolicy) throws(BackupError) {

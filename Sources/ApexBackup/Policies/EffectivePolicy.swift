@@ -28,12 +28,21 @@ package struct EffectivePolicy: Sendable {
         if file == nil, FileManager.default.fileExists(atPath: standardFile) { file = standardFile }
         if let file { policy = try read(file) }
         if let repository = flags.repository ?? nonEmpty(variables["APEX_BACKUP_REPOSITORY"]) {
+            // What the policy says of a store is of the one whose address stands beside it.
+            if policy.repositories.first != repository, place(policy.repositories.first) != place(repository) {
+                policy.store = S3StoreSettings()
+            }
             policy.repositories = [repository]
         }
         if let name = flags.cluster ?? nonEmpty(variables["APEX_BACKUP_CLUSTER"]) { policy.name = name }
         return EffectivePolicy(
             policy: policy, environment: environment, file: file.map { URL(filePath: $0).absoluteURL.path },
             flagURL: flags.url)
+    }
+
+    /// Where an address leads, however it is written; itself if it is none.
+    private static func place(_ address: String?) -> String? {
+        address.map { (try? RepositoryAddress(parsing: $0).location) ?? $0 }
     }
 
     /// What the file leaves out may come from the environment or flags; a command that needs it says so.
@@ -172,7 +181,8 @@ package struct EffectivePolicy: Sendable {
                 reason: "neither the policy, APEX_BACKUP_REPOSITORY nor --repository names one",
                 remedy: "Name it: --repository file:///var/lib/apex-backup.", unchanged: "Nothing was done.")
         }
-        return try openStorage(address, creating: creating)
+        return try RepositoryAddress(parsing: address).open(
+            store: policy.store, environment: environment, creating: creating)
     }
 
     /// The repository, opened; it must be there.

@@ -39,6 +39,11 @@ struct YAMLValue {
         if case .sequence = node { true } else { false }
     }
 
+    /// Whether the value is a mapping.
+    var isMapping: Bool {
+        if case .mapping = node { true } else { false }
+    }
+
     func scalar() throws(BackupError) -> Scalar {
         guard case .scalar(let scalar) = node else {
             throw error("'\(path)' must be a single value, not \(kind)")

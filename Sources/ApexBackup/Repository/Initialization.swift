@@ -13,6 +13,8 @@ package struct Initialization: Sendable {
         package var serverVersion: String
         /// What the server lacks, each with the statement or package that mends it.
         package var needs: [String]
+        /// The promises that the storage breaks; `nil` when they were not tried.
+        package var storageViolations: [String]?
     }
 
     let storage: any Storage
@@ -21,10 +23,11 @@ package struct Initialization: Sendable {
     let connection: ConnectionSettings
     let recordsNewIncarnation: Bool
     let bin: String?
+    let checksStorage: Bool
 
     package init(
         storage: any Storage, layout: RepositoryLayout, environment: BackupEnvironment, connection: ConnectionSettings,
-        recordsNewIncarnation: Bool, bin: String?
+        recordsNewIncarnation: Bool, bin: String?, checksStorage: Bool = false
     ) {
         self.storage = storage
         self.layout = layout
@@ -32,6 +35,7 @@ package struct Initialization: Sendable {
         self.connection = connection
         self.recordsNewIncarnation = recordsNewIncarnation
         self.bin = bin
+        self.checksStorage = checksStorage
     }
 
     /// The server is asked first: where it cannot be, nothing is made.
@@ -55,7 +59,7 @@ package struct Initialization: Sendable {
             return Outcome(
                 repository: storage.location, repositoryID: repository.marker.id, isNew: isNew,
                 cluster: layout.cluster, systemIdentifier: facts.systemIdentifier, serverVersion: facts.version,
-                needs: needs)
+                needs: needs, storageViolations: checksStorage ? repository.storageViolations() : nil)
         }
     }
 

@@ -1,6 +1,5 @@
 package import BackupModel
 package import BackupStorage
-import FoundationEssentials
 
 /// An opened repository, as one cluster sees it.
 package struct Repository: Sendable {
@@ -26,7 +25,8 @@ package struct Repository: Sendable {
         try checkFormat(of: bytes, in: storage)
         let marker = try RepositoryJSON.decode(
             RepositoryMarker.self, from: bytes, name: RepositoryLayout.repository.text)
-        return Repository(storage: storage, layout: layout, marker: marker, environment: environment)
+        return Repository(
+            storage: storage.using(marker.store), layout: layout, marker: marker, environment: environment)
     }
 
     /// A newer format is refused before anything else of the object is believed.
@@ -63,14 +63,22 @@ package struct Repository: Sendable {
             let now = environment.clocks.wall()
             let id = (0..<8).map { _ in RunID(at: now, chance: environment.chance()).text.suffix(4) }.joined()
             let marker = RepositoryMarker(
-                format: BackupManifest.currentFormat, id: id, createdAt: now, toolVersion: environment.toolVersion)
-            isNew = try storage.putIfAbsent(RepositoryLayout.repository, try RepositoryJSON.encode(marker)) == .stored
+                format: BackupManifest.currentFormat, id: id, createdAt: now, toolVersion: environment.toolVersion,
+                store: try storage.findAbilities())
+            isNew =
+                try storage.using(marker.store).putIfAbsent(
+                    RepositoryLayout.repository, try RepositoryJSON.encode(marker)) == .stored
         }
         let repository = try open(storage, layout: layout, environment: environment)
         _ = try repository.put(
             ClusterRegistration(name: layout.cluster, registeredAt: environment.clocks.wall()),
             at: layout.registration)
         return (repository, isNew)
+    }
+
+    /// The promises of a storage that this one does not keep, in words; what is tried is removed again.
+    func storageViolations() -> [String] {
+        storageContractViolations(storage, under: ObjectKey("check", environment.makeRunID().text))
     }
 
     /// Refuses a cluster name that `init` has not registered.
@@ -162,34 +170,4 @@ package struct Repository: Sendable {
         while try put(fact, at: layout.fact(id, fact, chance: environment.chance())) == .present {}
         return fact
     }
-}
-
-/// Opens the storage that a repository address names; with `creating`, makes the directory it needs.
-package func openStorage(_ address: String, creating: Bool) throws(BackupError) -> any Storage {
-    let storage = try storage(at: address)
-    if creating { try storage.makeRoot() }
-    return storage
-}
-
-private func storage(at address: String) throws(BackupError) -> PosixStorage {
-    if address.hasPrefix("file://") {
-        guard address.hasPrefix("file:///"), !address.contains(/[?#]|%(?![0-9A-Fa-f]{2})/),
-            let path = URL(string: address)?.path(percentEncoded: false), path.hasPrefix("/"), !path.utf8.contains(0)
-        else {
-            throw BackupError(
-                .settings, "The repository address '\(address)' names no absolute path.",
-                reason: "it is file:/// and a path; in that, '#', '?' and '%' are written as %23, %3F and %25",
-                remedy: "Write file:/// and the path: file:///var/lib/apex-backup.")
-        }
-        return PosixStorage(root: path)
-    }
-    if address.hasPrefix("/") { return PosixStorage(root: address) }
-    if address.hasPrefix("s3://") {
-        throw BackupError(
-            .settings, "Repositories on S3 ('\(address)') are not supported by this version.",
-            remedy: "Use a directory: file:///var/lib/apex-backup.")
-    }
-    throw BackupError(
-        .settings, "'\(address)' is not the address of a repository.",
-        remedy: "Write file:/// and an absolute path: file:///var/lib/apex-backup.")
 }

@@ -9,7 +9,8 @@ struct DoctorCommand: OperatorCommand {
         discussion: """
             Each finding has the exact statement that mends it, for a superuser to run. A real WAL segment is sent \
             through the archive and read back: heartbeats are written and the segment is ended; nothing else is changed. \
-            What the role may not see is said to be not known.
+            What the role may not see is said to be not known. --check-storage also tries everything that a backup \
+            relies on in the repository's storage, with objects that it removes again.
 
             EXAMPLE
               apex-backup doctor
@@ -27,6 +28,9 @@ struct DoctorCommand: OperatorCommand {
     @Flag(help: "Send no segment through the archive.")
     var noRoundTrip = false
 
+    @Flag(help: "Try out whether the storage keeps what backups rely on.")
+    var checkStorage = false
+
     @Argument(help: "The server's connection URL; otherwise the policy's cluster.url or APEX_DATABASE_URL.")
     var url: String?
 
@@ -39,7 +43,7 @@ struct DoctorCommand: OperatorCommand {
     func execute(on console: Console) async throws -> Int32 {
         let settings = try common.settings(console, url: url)
         let findings = try await Doctor(
-            settings: settings, patience: noRoundTrip ? nil : DurationText.parse(wait)
+            settings: settings, patience: noRoundTrip ? nil : DurationText.parse(wait), checksStorage: checkStorage
         ).run()
         if console.isJSON {
             console.print(json: findings.map(Row.init))

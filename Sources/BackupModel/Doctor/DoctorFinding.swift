@@ -18,6 +18,8 @@ package struct DoctorFinding: Sendable, Hashable, Codable {
         case standby
         case roleRights = "role-rights"
         case repository
+        case objectStore = "object-store"
+        case storageContract = "storage-contract"
         case cluster
         case newestBackup = "newest-backup"
         case walLevel = "wal-level"

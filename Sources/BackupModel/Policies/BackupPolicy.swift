@@ -7,8 +7,10 @@ package struct BackupPolicy: Sendable, Hashable {
     package var name = "apex"
     /// The server.
     package var cluster = ClusterSettings()
-    /// Locations of the repository: a `file://` URL or an absolute path.
+    /// Locations of the repository: a `file://` URL, an absolute path, or `s3://bucket/prefix`.
     package var repositories: [String] = []
+    /// What is said of the object store in which the first of them is.
+    package var store = S3StoreSettings()
     /// How dumps are taken.
     package var logical = LogicalSettings()
     /// How base backups are taken.

@@ -11,17 +11,19 @@ package enum BaseBackupMemory {
         DumpMemory.perDump(compression) + 2 * Int64(FrameReference.largestContent)
     }
 
-    /// How many workers to run: `asked`, or as many as there are processors and at most four.
+    /// How many workers to run: `asked`, or as many as there are processors and at most four; `writer` is what the
+    /// storage takes for each, and for the WAL beside them.
     package static func workers(
-        asked: Int?, processors: Int, limit: Int64?, compression: Compression
+        asked: Int?, processors: Int, limit: Int64?, compression: Compression, writer: Int64 = 0
     ) throws(BackupError) -> Int {
         let limit = limit ?? standard
-        let fitting = (limit - program) / perWorker(compression)
+        let one = perWorker(compression) + writer
+        let fitting = (limit - program - writer) / one
         guard fitting >= 1 else {
             throw BackupError(
                 .settings,
                 "A base backup compressed with \(compression) does not fit into \(formatBytes(limit)) of memory.",
-                reason: "one worker needs \(formatBytes(program + perWorker(compression)))",
+                reason: "one worker needs \(formatBytes(program + writer + one))",
                 remedy: "Raise backup.memory, or choose another compression.", unchanged: "No backup was taken.")
         }
         return min(asked ?? min(4, processors), Int(min(fitting, 64)))

@@ -28,16 +28,18 @@ package enum DumpMemory {
 
     /// How many dumps to run at once: `asked`, or as many as there are processors and at most two.
     ///
-    /// A `limit` lowers either. Without one, ``standard`` lowers what was not asked for.
+    /// A `limit` lowers either. Without one, ``standard`` lowers what was not asked for. `writer` is what the storage
+    /// takes for each.
     package static func jobs(
-        asked: Int?, processors: Int, limit: Int64?, compression: Compression
+        asked: Int?, processors: Int, limit: Int64?, compression: Compression, writer: Int64 = 0
     ) throws(BackupError) -> Int {
-        let fitting = ((limit ?? standard) - program) / perDump(compression)
+        let one = perDump(compression) + writer
+        let fitting = ((limit ?? standard) - program) / one
         guard let limit else { return asked ?? max(1, min(2, processors, Int(fitting))) }
         guard fitting >= 1 else {
             throw BackupError(
                 .settings, "A backup compressed with \(compression) does not fit into \(formatBytes(limit)) of memory.",
-                reason: "one dump at a time needs \(formatBytes(program + perDump(compression)))",
+                reason: "one dump at a time needs \(formatBytes(program + one))",
                 remedy: "Raise backup.memory, or choose another compression.", unchanged: "No backup was taken.")
         }
         return min(asked ?? min(2, processors), Int(min(fitting, 64)))

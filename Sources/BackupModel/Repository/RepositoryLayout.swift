@@ -125,13 +125,18 @@ public struct RepositoryMarker: Sendable, Hashable, Codable {
     public var createdAt: Timestamp
     /// The version of this program that made it.
     public var toolVersion: String
+    /// What the object store that it was made in can do; `nil` in a directory.
+    public var store: StoreAbilities?
 
     /// Makes the marker.
-    public init(format: Int, id: String, createdAt: Timestamp, toolVersion: String) {
+    public init(
+        format: Int, id: String, createdAt: Timestamp, toolVersion: String, store: StoreAbilities? = nil
+    ) {
         self.format = format
         self.id = id
         self.createdAt = createdAt
         self.toolVersion = toolVersion
+        self.store = store
     }
 }
 

@@ -101,9 +101,24 @@ package protocol Storage: Sendable {
 
     /// How much can still be stored, where that is known.
     func freeBytes() throws(BackupError) -> Int64?
+
+    /// The memory that one writer takes beside what it is given to write.
+    var bytesPerWriter: Int64 { get }
+
+    /// Tries what this kind of store can do, with objects that it removes; `nil` where all of a kind can do the same.
+    func findAbilities() throws(BackupError) -> StoreAbilities?
+
+    /// The same storage, for a store of which it is known what it can do; `nil` if nothing is.
+    func using(_ abilities: StoreAbilities?) -> any Storage
 }
 
 extension Storage {
+    package var bytesPerWriter: Int64 { 0 }
+
+    package func findAbilities() throws(BackupError) -> StoreAbilities? { nil }
+
+    package func using(_ abilities: StoreAbilities?) -> any Storage { self }
+
     /// Removes the object, and the folders that become empty; it need not be there.
     package func remove(_ key: ObjectKey) throws(BackupError) { try remove([key]) }
 

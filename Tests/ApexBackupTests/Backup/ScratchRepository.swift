@@ -32,7 +32,8 @@ final class ScratchRepository: Sendable {
             variables: ["PATH": PostgresCluster.searchPath],
             chance: { chance.wrappingAdd(1, ordering: .relaxed).newValue }, leaseExpiry: leaseExpiry,
             events: { recorded.add($0) })
-        let storage = try openStorage(self.directory.path(of: "repository"), creating: true)
+        let storage = try RepositoryAddress(parsing: self.directory.path(of: "repository")).open(
+            environment: environment, creating: true)
         guard let layout = RepositoryLayout(cluster: "apex") else { preconditionFailure("'apex' names a cluster") }
         _ = try await Initialization(
             storage: storage, layout: layout, environment: environment, connection: server.settings,

@@ -1,5 +1,6 @@
 import BackupModel
 import FoundationEssentials
+import TestSupport
 import Testing
 
 @testable import ApexBackup
@@ -141,14 +142,85 @@ private func problem(_ text: String) -> String? {
 
     @Test(arguments: [
         ("[/a, /b]", "p.yaml:4:18: a second repository is not supported by this version"),
-        ("s3://bucket/prefix", "p.yaml:4:13: a repository in S3 is not supported by this version"),
-        ("backups", "p.yaml:4:13: 'repository' must be a file:/// URL or an absolute path, not 'backups'"),
+        ("s3://key:secret@bucket/prefix", "p.yaml:4:13: 'repository' names no bucket and prefix"),
+        (
+            "https://key:secret@store/bucket",
+            "p.yaml:4:13: 'repository' must be a file:/// URL, an absolute path or s3://bucket/prefix"
+        ),
+        (
+            "backups",
+            "p.yaml:4:13: 'repository' must be a file:/// URL, an absolute path or s3://bucket/prefix, not 'backups'"
+        ),
         ("[]", "p.yaml:4:13: 'repository' is an empty list"),
+        ("{region: r}", "p.yaml:4:13: key 'url' is missing in 'repository'"),
+        (
+            "{url: /backups, region: r}",
+            "p.yaml:4:37: 'repository.region' is of an object store, and '/backups' is none"
+        ),
+        (
+            "{url: 's3://bucket', ca_file: ca.pem}",
+            "p.yaml:4:43: 'repository.ca_file' must be an absolute path, not 'ca.pem'"
+        ),
+        (
+            "{url: 's3://bucket', server_side_encryption: on}",
+            "p.yaml:4:58: 'repository.server_side_encryption' can not be 'on'"
+        ),
+        (
+            "{url: 's3://bucket', endpoint: 'http://store:9000'}",
+            "p.yaml:4:44: 'repository.endpoint': The store at http://store:9000 would be talked to without TLS. "
+                + "(whoever is on the way could read and change what is stored, and nothing allows that)"
+        ),
+        ("{url: 's3://bucket', bucket: b}", "p.yaml:4:34: unknown key 'bucket' in 'repository'"),
     ])
-    func `takes one repository in a directory`(value: String, expected: String) throws {
+    func `takes one repository`(value: String, expected: String) throws {
         #expect(problem(least.replacing("/backups", with: value)) == expected)
         let list = try BackupPolicyFile.parse(least.replacing("/backups", with: "[/backups]"), fileName: "p")
         #expect(list.repositories == ["/backups"])
+    }
+
+    @Test func `takes an object store by its address, or with all that there is to say of it`() throws {
+        let short = try BackupPolicyFile.parse(
+            least.replacing("/backups", with: "s3://bucket/apex"), fileName: "p")
+        #expect(short.repositories == ["s3://bucket/apex"])
+        #expect(short.store == S3StoreSettings())
+        let full = try BackupPolicyFile.parse(
+            least.replacing(
+                "/backups",
+                with: """
+                    {url: "s3://bucket/apex", endpoint: "http://store:9000", region: eu-1, path_style: true,
+                      ca_file: /etc/ca.pem, allow_plain_http: true, storage_class: STANDARD_IA,
+                      server_side_encryption: "aws:kms:key", capacity: 2TiB}
+                    """), fileName: "p")
+        var expected = S3StoreSettings()
+        expected.endpoint = "http://store:9000"
+        expected.region = "eu-1"
+        expected.pathStyle = true
+        expected.caFile = "/etc/ca.pem"
+        expected.allowsPlainHTTP = true
+        expected.storageClass = "STANDARD_IA"
+        expected.serverSideEncryption = "aws:kms:key"
+        expected.capacity = 2 << 40
+        #expect(full.repositories == ["s3://bucket/apex"])
+        #expect(full.store == expected)
+    }
+
+    @Test func `keeps what it says of a store for that store, however its address is written`() throws {
+        let files = try TemporaryDirectory()
+        let store = least.replacing("/backups", with: "{url: \"s3://bucket/apex\", region: eu-1}")
+        try files.write(Array(store.utf8), to: "p.yaml")
+        var flags = EffectivePolicy.Flags()
+        flags.policy = files.path(of: "p.yaml")
+        for (address, region) in [("s3://bucket/apex", "eu-1"), ("s3://bucket/apex/", "eu-1"), ("s3://bucket/b", nil)] {
+            let environment = BackupEnvironment(variables: ["APEX_BACKUP_REPOSITORY": address])
+            #expect(try EffectivePolicy.load(flags, environment: environment).policy.store.region == region)
+        }
+    }
+
+    @Test func `repeats no password of an address that is none`() {
+        for address in ["https://key:hunter2@store/bucket", "S3://key:hunter2@bucket/a", "s3://key:hunter2@bucket/a"] {
+            let error = #expect(throws: BackupError.self) { try RepositoryAddress(parsing: address) }
+            #expect(error?.message.contains("hunter2") == false)
+        }
     }
 
     @Test func `refuses another kind or version of file`() {

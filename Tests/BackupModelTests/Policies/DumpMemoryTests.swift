@@ -22,6 +22,20 @@ import Testing
         #expect(try jobs(64, limit: 1 << 40) == 64)
     }
 
+    @Test func `has room for what the storage takes for each`() throws {
+        func jobs(limit: Int64?) throws -> Int {
+            try DumpMemory.jobs(
+                asked: nil, processors: 8, limit: limit.map { $0 << 20 }, compression: .none, writer: 24 << 20)
+        }
+        #expect(try jobs(limit: nil) == 1)
+        #expect(try jobs(limit: 70) == 1)
+        #expect(try jobs(limit: 100) == 2)
+        #expect(throws: BackupError.self) { try jobs(limit: 69) }
+        let workers = try BaseBackupMemory.workers(
+            asked: nil, processors: 8, limit: nil, compression: .zstd(level: 1), writer: 24 << 20)
+        #expect(workers == 1)
+    }
+
     @Test func `refuses a compression for which there is not enough`() {
         let error = #expect(throws: BackupError.self) { try jobs(limit: 64, .zstd(level: 19)) }
         #expect(error?.code == .settings)

@@ -1,7 +1,6 @@
 package import BackupModel
-package import BackupStorage
-import Dispatch
-import Synchronization
+internal import Dispatch
+internal import Synchronization
 
 /// The promises of ``Storage`` that `storage` does not keep, in words; none if all is well.
 ///
@@ -240,15 +239,20 @@ private final class StorageContract {
             let key = prefix.appending("race/\(round)")
             let winners = Mutex<[UInt8]>([])
             let failures = Mutex<[BackupError]>([])
-            DispatchQueue.concurrentPerform(iterations: 2) { index in
-                let bytes = [UInt8](repeating: UInt8(index), count: 1000)
-                do throws(BackupError) {
-                    try storage.write(key, bytes)
-                    winners.withLock { $0.append(UInt8(index)) }
-                } catch {
-                    if error.code != .objectExists { failures.withLock { $0.append(error) } }
+            // Each on a thread of its own: on one processor they would else write one after the other.
+            let race = DispatchGroup()
+            for index in 0..<2 {
+                DispatchQueue(label: "apex-backup.contract.\(index)").async(group: race) {
+                    let bytes = [UInt8](repeating: UInt8(index), count: 1000)
+                    do throws(BackupError) {
+                        try storage.write(key, bytes)
+                        winners.withLock { $0.append(UInt8(index)) }
+                    } catch {
+                        if error.code != .objectExists { failures.withLock { $0.append(error) } }
+                    }
                 }
             }
+            race.wait()
             if let failure = failures.withLock({ $0.first }) { throw failure }
             let content = try storage.readAll(key, limit: 1000)
             let expected = winners.withLock { $0.map { [UInt8](repeating: $0, count: 1000) } }
