@@ -47,10 +47,12 @@ import Testing
                 ? .answerBeginning(String(repeating: "x", count: 100), of: 1000)
                 : .answer("403 Forbidden")
         }
+        defer { proxy.stop() }
         let storage = try storage(at: proxy.endpoint, budget: .seconds(2))
         try await onThread { [key] () throws in
             let error = #expect(throws: BackupError.self) { try storage.readAll(key, limit: 1000) }
             #expect(error?.code == .repositoryUnavailable)
+            #expect(!proxy.requests.isEmpty)
         }
     }
 
@@ -60,10 +62,12 @@ import Testing
                 "200 OK",
                 body: "<DeleteResult><Error><Key>other</Key><Code>InternalError</Code></Error></DeleteResult>")
         }
+        defer { proxy.stop() }
         let storage = try storage(at: proxy.endpoint)
         try await onThread { [key] () throws in
             let error = #expect(throws: BackupError.self) { try storage.remove([key, ObjectKey("second")]) }
             #expect(error?.code == .repositoryUnavailable)
+            #expect(error?.reason == "the store answered 200 InternalError")
         }
     }
 

@@ -3,7 +3,8 @@ internal import Synchronization
 
 /// Stands between a client and a server of HTTP, and does to each request what a test wants.
 ///
-/// Every connection carries one request.
+/// Every connection carries one request. All of them end when the last reference goes: a test that has no more questions
+/// holds it by stopping it at its own end.
 package final class FaultProxy: Sendable {
     /// A request as it arrives.
     package struct Request: Sendable {
