@@ -22,6 +22,11 @@ import Testing
         #expect(storageContractViolations(storage, under: ObjectKey("contract")) == [])
     }
 
+    @Test func `a storage that counts its calls keeps every promise`() throws {
+        let storage = CountingStorage(PosixStorage(root: directory.path))
+        #expect(storageContractViolations(storage, under: ObjectKey("contract")) == [])
+    }
+
     @Test(arguments: FaultyStorage.Operation.allCases, [1, 3])
     func `a storage that fails is found out`(operation: FaultyStorage.Operation, number: Int) throws {
         let storage = FaultyStorage(PosixStorage(root: directory.path), failing: operation, number: number)

@@ -56,6 +56,26 @@ import Testing
         }
     }
 
+    @Test func `takes no name for taken that no object has, unless it stays so`() async throws {
+        let taken = "<Error><Code>PreconditionFailed</Code></Error>"
+        let proxy = try FaultProxy { request in
+            switch (request.method, request.target.hasSuffix("/freed")) {
+            // The object that had the name was removed before one could look.
+            case ("PUT", true): request.number < 2 ? .answer("412 Precondition Failed", body: taken) : .answer("200 OK")
+            case ("PUT", false): .answer("412 Precondition Failed", body: taken)
+            default: .answer("404 Not Found", body: "<Error><Code>NoSuchKey</Code></Error>")
+            }
+        }
+        defer { proxy.stop() }
+        let storage = try storage(at: proxy.endpoint).using(
+            StoreAbilities(conditionalWrites: true, checksums: false, orderedListing: true))
+        try await onThread { () throws in
+            #expect(try storage.putIfAbsent(ObjectKey("freed"), [1]) == .stored)
+            let error = #expect(throws: BackupError.self) { try storage.putIfAbsent(ObjectKey("folder"), [1]) }
+            #expect(error?.code == .storageFailed)
+        }
+    }
+
     @Test func `takes no object for removed of which the store says that it stayed`() async throws {
         let proxy = try FaultProxy { _ in
             .answer(

@@ -143,6 +143,21 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
         }
     }
 
+    @Test func `says what is in the way where the store takes a folder's name for taken`() async throws {
+        let storage = try await seaweedFS()
+        try await onThread { () throws in
+            let folder = ObjectKey("folder")
+            let object = folder.appending("object")
+            #expect(try storage.putIfAbsent(object, [1]) == .stored)
+            try storage.remove([object])
+            #expect(try storage.info(folder) == nil)
+            let error = failure { () throws(BackupError) in _ = try storage.putIfAbsent(folder, [1]) }
+            #expect(error?.code == .storageFailed)
+            #expect(error?.reason?.contains("the name of a folder") == true)
+            #expect(error?.message.contains("'folder'") == true)
+        }
+    }
+
     @Test func `trusts the certificate that it is told to trust, and no other`() async throws {
         let store = try await ObjectStore.seaweedFS()
         let prefix = newPrefix()

@@ -33,7 +33,7 @@ package enum PutOutcome: Sendable, Hashable {
 /// - **Unknown is never reported as missing:** `nil`, an empty listing and ``ErrorCode/objectMissing`` mean that the
 ///   object is certainly absent; whatever else went wrong is another error.
 ///
-/// All calls block, and may be made from any thread. `storageContractViolations` of the tests checks these promises.
+/// All calls block, and may be made from any thread. `storageContractViolations` checks these promises.
 package protocol Storage: Sendable {
     /// Where the objects are, for people.
     var location: String { get }

@@ -27,15 +27,21 @@ package func storageContractViolations(_ storage: any Storage, under prefix: Obj
 private final class StorageContract {
     private(set) var violations: [String] = []
     private let storage: any Storage
-    private let prefix: ObjectKey
+    private let root: ObjectKey
+    private var groups = 0
 
     init(storage: any Storage, prefix: ObjectKey) {
         self.storage = storage
-        self.prefix = prefix
+        root = prefix
     }
+
+    /// The folder of the group of promises that is tried now: a store of files may keep those that are empty, and then
+    /// no object can have the name of one.
+    private var prefix: ObjectKey { root.appending("\(groups)") }
 
     /// Runs one group of promises in an empty folder; an error is a violation too.
     func check(_ name: String, _ promises: () throws(BackupError) -> Void) {
+        groups += 1
         let count = violations.count
         do {
             try promises()

@@ -21,6 +21,8 @@ struct S3Publication {
     private static let claimLifetime: Duration = .seconds(15 * 60)
     /// How long a writer that is alone may go on to believe so.
     private static let longestHold: Duration = .seconds(5 * 60)
+    /// How often a name is tried that is taken, and by no object.
+    private static let attemptsBesideNothing = 3
     /// How long another writer is waited for.
     private static let patience: Duration = .seconds(90)
 
@@ -60,15 +62,27 @@ struct S3Publication {
         _ write: (S3Publication, [(name: String, value: String)]) throws(S3Failure) -> Void,
         _ condition: [(name: String, value: String)]
     ) throws(S3Failure) -> PutOutcome {
-        do throws(S3Failure) {
-            try write(self, condition)
-            return .stored
-        } catch {
-            guard error.kind == .taken || error.kind == .uploadGone, let there = try storage.head(key) else {
-                throw error
+        for _ in 0..<Self.attemptsBesideNothing {
+            do throws(S3Failure) {
+                try write(self, condition)
+                return .stored
+            } catch {
+                guard error.kind == .taken || error.kind == .uploadGone else { throw error }
+                if let there = try storage.head(key) {
+                    return there.headers.first(name: Self.markHeader) == mark ? .stored : .present
+                }
+                guard error.kind == .taken else { throw error }
             }
-            return there.headers.first(name: Self.markHeader) == mark ? .stored : .present
+            // What was there may have been removed meanwhile.
+            pause(upTo: 400)
         }
+        throw .other(
+            BackupError(
+                .storageFailed, storage.failed(to: "written", key),
+                reason: "the store says that its name is taken, and has no such object: a store of files takes the "
+                    + "name of a folder for taken, be it empty or not",
+                remedy: "Remove what has that name in the store, then run again.",
+                unchanged: "Nothing was stored under that name."))
     }
 
     private func publishByClaim(
