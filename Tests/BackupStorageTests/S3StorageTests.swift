@@ -33,7 +33,9 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
         let storage = try await ObjectStore.rclone().storage(newPrefix())
         try await onThread { () throws in
             let abilities = try #require(try storage.findAbilities())
-            #expect(!abilities.conditionalWrites)
+            #expect(!abilities.conditionalWrites && !abilities.checksums)
+            #expect(!abilities.orderedListing, "the folder of an upload is shown that has no object yet")
+            #expect(try storage.temporaryFiles(under: nil) == [])
             #expect(storageContractViolations(storage.using(abilities), under: ObjectKey("contract")) == [])
         }
     }

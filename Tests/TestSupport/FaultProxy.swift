@@ -25,7 +25,7 @@ package final class FaultProxy: Sendable {
         /// It is answered here.
         case answer(String, body: String = "", headers: [String] = [])
         /// It is answered here with what is only the beginning of an answer of so many bytes.
-        case answerBeginning(String, of: Int)
+        case answerBeginning(String, of: Int, headers: [String] = [])
         /// The connection ends after so many bytes of the request's body were handed on.
         case cutRequest(after: Int)
         /// It is handed on, and nothing of its answer comes back.
@@ -105,9 +105,9 @@ package final class FaultProxy: Sendable {
             _ = client.write(Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8))
             return
         }
-        if case .answerBeginning(let body, let count) = fate {
-            let head = "HTTP/1.1 200 OK\r\nContent-Length: \(count)\r\nConnection: close\r\n\r\n"
-            _ = client.write(Array("\(head)\(body)".utf8))
+        if case .answerBeginning(let body, let count, let more) = fate {
+            let lines = ["HTTP/1.1 200 OK", "Content-Length: \(count)", "Connection: close"] + more
+            _ = client.write(Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8))
             return
         }
         guard let server, let upstream = try? LocalSocket.connected(to: server) else { return }

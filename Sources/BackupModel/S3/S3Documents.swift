@@ -123,7 +123,9 @@ package struct S3PartPage: Sendable, Hashable {
 package enum S3BegunUpload {
     /// The identifier of the upload, or `nil` if `bytes` is no such answer.
     package static func id(_ bytes: some Collection<UInt8>) -> String? {
-        guard let root = XMLElement.parse(bytes), root.name == "InitiateMultipartUploadResult",
+        // rclone leaves the end of the name out.
+        guard let root = XMLElement.parse(bytes),
+            ["InitiateMultipartUploadResult", "InitiateMultipartUpload"].contains(root.name),
             let id = root["UploadId"], !id.isEmpty
         else { return nil }
         return id

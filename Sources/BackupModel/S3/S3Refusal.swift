@@ -94,9 +94,17 @@ package struct S3Refusal: Error, Sendable, Hashable {
         case "NotImplemented", "MethodNotAllowed": return .unsupported
         case "SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded",
             "TooManyRequests", "RequestTimeout", "InternalError", "OperationAborted", "ConditionalRequestConflict",
-            "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody":
+            "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "IncompleteBody":
             return .transient
         default: return kindOfStatus
+        }
+    }
+
+    /// Whether it may be because of a digest that came with the request: that it is wrong, or not known to the store.
+    package var isOfDigest: Bool {
+        switch document.code {
+        case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch": true
+        default: kind == .unsupported || kind == .other && (400..<500).contains(status)
         }
     }
 

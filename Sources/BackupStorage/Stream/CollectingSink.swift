@@ -4,6 +4,8 @@ package import BackupModel
 package final class CollectingSink: ByteSink {
     /// What was written so far.
     package private(set) var bytes: [UInt8] = []
+    /// Whether more came than it takes.
+    package private(set) var isExceeded = false
     private let limit: Int
 
     /// Takes at most `limit` bytes; one more is an error.
@@ -11,6 +13,7 @@ package final class CollectingSink: ByteSink {
 
     package func write(_ bytes: Span<UInt8>) throws(BackupError) {
         guard bytes.count <= limit - self.bytes.count else {
+            isExceeded = true
             throw BackupError(
                 .objectDamaged, "A part of the repository that is small in every backup is larger than \(limit) bytes.",
                 remedy: "Run 'apex-backup verify' to find out what is damaged.")

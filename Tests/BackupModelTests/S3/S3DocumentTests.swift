@@ -101,6 +101,9 @@ import Testing
         let answer = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>"
         #expect(S3BegunUpload.id(answer.utf8) == "7")
         #expect(S3BegunUpload.id("<InitiateMultipartUploadResult/>".utf8) == nil)
+        // rclone's, word for word.
+        let short = "<InitiateMultipartUpload>\n  <UploadId>b641</UploadId>\n</InitiateMultipartUpload>"
+        #expect(S3BegunUpload.id(short.utf8) == "b641")
     }
 
     @Test func `reads how much of an upload has arrived, and when the last of it came`() {

@@ -45,6 +45,15 @@ import Testing
         #expect(S3Refusal(status: 400, document: document).error("What.").remedy.contains("region: eu-west-1"))
     }
 
+    @Test(arguments: [
+        (400, "BadDigest", true), (400, "XAmzContentChecksumMismatch", true), (400, "InvalidRequest", true),
+        (501, "NotImplemented", true), (405, "MethodNotAllowed", true), (403, "AccessDenied", false),
+        (429, "", false), (408, "", false), (503, "SlowDown", false), (404, "NoSuchBucket", false),
+    ])
+    func `knows what may be because of a digest`(status: Int, code: String, isOfDigest: Bool) {
+        #expect(refusal(status, code).isOfDigest == isOfDigest)
+    }
+
     @Test func `takes a condition on a known object for a change, not for a taken name`() {
         #expect(refusal(412, "PreconditionFailed", ofKnownObject: true).kind == .changed)
     }

@@ -32,15 +32,16 @@ struct S3Attempts {
     mutating func waitAndGoOn(after failure: S3Failure) throws(S3Failure) {
         var budget = budget
         var retryAfter: Duration?
+        let elapsed = client.environment.monotonic() - start
         switch failure {
         case .refused(let refusal):
             switch refusal.kind {
             case .transient: retryAfter = refusal.retryAfter
-            case .clockSkewed where !hasCorrectedClock:
+            case .clockSkewed where !hasCorrectedClock && elapsed < budget:
                 hasCorrectedClock = true
                 client.correctClock()
                 return
-            case .credentialsExpired where !hasRenewedCredentials:
+            case .credentialsExpired where !hasRenewedCredentials && elapsed < budget:
                 hasRenewedCredentials = true
                 client.renewCredentials()
                 return
@@ -55,7 +56,6 @@ struct S3Attempts {
         failures += 1
         let policy = RetryPolicy(
             budget: budget, firstWait: client.retries.firstWait, longestWait: client.retries.longestWait)
-        let elapsed = client.environment.monotonic() - start
         guard
             let wait = policy.wait(
                 afterFailure: failures, elapsed: elapsed, chance: Double.random(in: 0...1), retryAfter: retryAfter)

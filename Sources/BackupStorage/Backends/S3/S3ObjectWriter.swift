@@ -75,13 +75,13 @@ final class S3ObjectWriter: ObjectWriter {
         if let upload {
             if buffer.readableBytes > 0 { try sendPart() }
             while !inFlight.isEmpty { try awaitPart(of: upload) }
-            outcome = try publication.publish { _, condition throws(S3Failure) in
-                try upload.complete(sent, condition)
+            outcome = try publication.publish { publication, condition throws(S3Failure) in
+                try upload.complete(sent, condition, within: publication.budget)
             }
         } else {
             let body = takeBody()
             outcome = try publication.publish { publication, condition throws(S3Failure) in
-                try storage.put(key, body, publication.headers + condition)
+                try storage.put(key, body, publication.headers + condition, within: publication.budget)
             }
         }
         guard outcome == .stored else {

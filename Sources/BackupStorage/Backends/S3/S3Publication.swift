@@ -14,6 +14,11 @@ struct S3Publication {
     private let storage: S3Storage
     /// Marks what this writer writes, so that it knows its own work when an answer was lost.
     private let mark = String(UInt64.random(in: .min ... .max), radix: 16)
+    /// For how long attempts may go on to write.
+    ///
+    /// What is written later could replace what another writer has put, who took the claim for left. A request that was
+    /// signed in time and arrives as late as that is refused by the store as too old.
+    private(set) var budget: Duration?
 
     private static let markHeader = "x-amz-meta-apex-writer"
     private static let claims = ObjectKey(".claims")
@@ -96,8 +101,10 @@ struct S3Publication {
             guard let claim = try claim(until: start + Self.patience) else { continue }
             defer { release(claim) }
             if try storage.head(key) != nil { return .present }
-            guard clock() - claimed < Self.longestHold else { continue }
-            return try attempt(write, [])
+            var held = self
+            held.budget = Self.longestHold - (clock() - claimed)
+            guard let budget = held.budget, budget > .zero else { continue }
+            return try held.attempt(write, [])
         }
         throw .other(
             BackupError(

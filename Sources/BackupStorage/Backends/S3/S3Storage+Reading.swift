@@ -40,15 +40,11 @@ extension S3Storage {
             try download.run(client, into: sink)
             return sink.bytes
         } catch {
-            switch error {
-            case .refused(let refusal) where refusal.kind == .absent: return nil
-            case .other(let failure) where failure.code == .objectDamaged:
-                throw BackupError(
-                    .objectDamaged, "'\(key)' is damaged.",
-                    reason: "it is larger than the \(limit) bytes it may have",
-                    remedy: "Put it back from a copy of the repository; 'apex-backup verify' lists what is damaged.")
-            default: throw error.error(failed(to: "read", key))
-            }
+            if error.kind == .absent { return nil }
+            guard sink.isExceeded else { throw error.error(failed(to: "read", key)) }
+            throw BackupError(
+                .objectDamaged, "'\(key)' is damaged.", reason: "it is larger than the \(limit) bytes it may have",
+                remedy: "Put it back from a copy of the repository; 'apex-backup verify' lists what is damaged.")
         }
     }
 
@@ -108,7 +104,6 @@ struct S3Download {
         let head = try client.head(of: exchange, to: request)
         let delivery = try delivery(of: head)
         var toSkip = delivery.toSkip
-        if tag == nil { tag = head.headers.first(name: "etag") }
         while let part = try next(of: exchange) {
             var part = part
             let skipped = Int(min(toSkip, Int64(part.readableBytes)))
@@ -165,12 +160,20 @@ struct S3Download {
             isWhole = true
         }
         if let total, let size, size != total {
-            throw .other(
-                BackupError(
-                    .objectDamaged, "'\(name)' became another object while it was read.",
-                    reason: "it had \(total) bytes, and has \(size)", remedy: "Find out what else writes there."))
+            throw changed("it had \(total) bytes, and has \(size)")
         }
         if total == nil { total = size }
+        // Not every store looks at the condition.
+        let current = head.headers.first(name: "etag")
+        if let tag, let current, current != tag { throw changed("the store calls it \(current), and called it \(tag)") }
+        if tag == nil { tag = current }
         return (isWhole ? position : 0, isWhole && end != nil)
+    }
+
+    private func changed(_ reason: String) -> S3Failure {
+        .other(
+            BackupError(
+                .objectDamaged, "'\(name)' became another object while it was read.", reason: reason,
+                remedy: "Find out what else writes there."))
     }
 }

@@ -133,9 +133,13 @@ extension S3Storage {
             do {
                 answer = try client.send(request)
             } catch {
+                switch error.kind {
+                // rclone says so of a bucket that has none.
+                case .uploadGone: return found
                 // A store that cannot tell them has a rule of its own to end them.
-                if error.kind == .unsupported { return [] }
-                throw error.error(failed(to: "listed", nil))
+                case .unsupported: return []
+                default: throw error.error(failed(to: "listed", nil))
+                }
             }
             guard let page = S3UploadPage(answer.body) else { throw notUnderstood("list of unfinished uploads") }
             for upload in page.uploads {

@@ -102,16 +102,18 @@ package struct S3Storage: Storage {
     package func putIfAbsent(_ key: ObjectKey, _ bytes: [UInt8]) throws(BackupError) -> PutOutcome {
         let body = S3Body(bytes)
         return try S3Publication(of: key, in: self).publish { publication, condition throws(S3Failure) in
-            try put(key, body, publication.headers + condition)
+            try put(key, body, publication.headers + condition, within: publication.budget)
         }
     }
 
-    /// Writes an object in one request.
-    func put(_ key: ObjectKey, _ body: S3Body, _ headers: [(name: String, value: String)]) throws(S3Failure) {
+    /// Writes an object in one request, with attempts for `budget`, if that is less than is usual.
+    func put(
+        _ key: ObjectKey, _ body: S3Body, _ headers: [(name: String, value: String)], within budget: Duration? = nil
+    ) throws(S3Failure) {
         var request = S3Request("PUT", place.name(of: key))
         request.headers = headers + checksum(of: body)
         request.body = body
-        _ = try client.send(request)
+        _ = try client.send(request, within: budget)
     }
 
     /// How the store compares a body with what was meant to be sent, where it can.

@@ -51,13 +51,15 @@ struct S3Upload {
         return Part(tag: tag, checksum: storage.checksum(of: request.body).first?.value)
     }
 
-    /// Makes the object of its parts.
-    func complete(_ parts: [Part], _ condition: [(name: String, value: String)]) throws(S3Failure) {
+    /// Makes the object of its parts, with attempts for `budget`, if that is less than is usual.
+    func complete(
+        _ parts: [Part], _ condition: [(name: String, value: String)], within budget: Duration? = nil
+    ) throws(S3Failure) {
         var request = S3Request("POST", upload.name)
         request.query = [("uploadId", upload.id)]
         request.headers = [("content-type", "application/xml")] + condition
         request.body = S3Body(Array(S3CompletedUpload.request(parts.map { ($0.tag, $0.checksum) }).utf8))
-        _ = try storage.client.send(request) { answer in
+        _ = try storage.client.send(request, within: budget) { answer in
             switch S3CompletedUpload(answer.body) {
             case .done: nil
             case .failed(let document): S3Refusal(status: 200, document: document)

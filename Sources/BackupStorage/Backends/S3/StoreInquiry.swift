@@ -6,11 +6,14 @@ extension S3Storage {
         let folder = ObjectKey(".probe-\(String(UInt64.random(in: .min ... .max), radix: 16))")
         do throws(S3Failure) {
             let checksums = try comparesChecksums(in: folder)
+            func having(conditionalWrites: Bool) -> S3Storage {
+                with(
+                    StoreAbilities(
+                        conditionalWrites: conditionalWrites, checksums: checksums, orderedListing: false))
+            }
             let found = StoreAbilities(
-                conditionalWrites: try with(
-                    StoreAbilities(conditionalWrites: true, checksums: checksums, orderedListing: false)
-                ).writesConditionally(in: folder),
-                checksums: checksums, orderedListing: try listsNames(in: folder))
+                conditionalWrites: try having(conditionalWrites: true).writesConditionally(in: folder),
+                checksums: checksums, orderedListing: try having(conditionalWrites: false).listsNames(in: folder))
             try? with(.least).removeAll(in: folder)
             return found
         } catch {
@@ -31,18 +34,21 @@ extension S3Storage {
             var request = S3Request("PUT", place.name(of: folder.appending("checksum")))
             request.body = S3Body(Array("probe".utf8))
             request.headers = [("x-amz-checksum-sha256", Base64.encode(announced.digest.bytes))]
-            do throws(S3Failure) {
-                _ = try client.answer(of: client.begin(request), to: request)
-                return true
-            } catch {
-                guard case .refused(let refusal) = error, (400..<500).contains(refusal.status),
-                    refusal.kind != .denied, refusal.kind != .unauthenticated, refusal.kind != .bucketMissing
-                else { throw error }
-                return false
+            var attempts = S3Attempts(of: client)
+            while true {
+                do throws(S3Failure) {
+                    _ = try client.answer(of: client.begin(request), to: request)
+                    return true
+                } catch {
+                    if case .refused(let refusal) = error, refusal.isOfDigest { return false }
+                    try attempts.waitAndGoOn(after: error)
+                }
             }
         }
         // The right one first: it also finds out whether anything can be written there, and tries again if need be.
-        try put(folder.appending("plain"), S3Body(Array("probe".utf8)), [])
+        // Where objects are locked none is taken without a digest, and this one every store takes.
+        let digest = MD5.digest(of: Array("probe".utf8)).map { [(name: "content-md5", value: Base64.encode($0))] }
+        try put(folder.appending("plain"), S3Body(Array("probe".utf8)), digest ?? [])
         guard try isTaken(S3Body(Array("probe".utf8))), try !isTaken(S3Body(Array("other".utf8))) else { return false }
         return try uploads(to: folder.appending("checksum-parts"), with: []) == .stored
     }
@@ -88,7 +94,7 @@ extension S3Storage {
         }
     }
 
-    /// Whether a listing is one of names: in the order of their bytes, without folders that hold nothing any more.
+    /// Whether a listing is one of names: in the order of their bytes, without folders that hold nothing yet or any more.
     private func listsNames(in folder: ObjectKey) throws(S3Failure) -> Bool {
         let names = ["order/a-b/x", "order/a.x", "order/a/x"].map { folder.appending($0) }
         for name in names { try put(name, .empty, []) }
@@ -99,11 +105,29 @@ extension S3Storage {
             }
             guard found == names.map({ place.name(of: $0) }) else { return false }
             try remove(names[2])
-            var folders: [String] = []
-            try forEachPage(under: "\(place.name(of: folder.appending("order")))/", delimited: true) { page in
-                folders += page.folders
-            }
-            return folders == ["\(place.name(of: folder.appending("order/a-b")))/"]
+        } catch {
+            throw .other(error)
+        }
+        let upload = try S3Upload(of: folder.appending("order/upload/x"), in: self, headers: [])
+        let folders: [String]
+        do throws(S3Failure) {
+            folders = try self.folders(in: folder.appending("order"))
+            // Of an upload that is aborted a store of files would keep the folder.
+            let request = upload.request(1, S3Body(Array("part".utf8)))
+            try upload.complete([upload.part(client.send(request), to: request)], [])
+        } catch {
+            upload.abort()
+            throw error
+        }
+        return folders == ["\(place.name(of: folder.appending("order/a-b")))/"]
+    }
+
+    /// The folders that a listing shows in a folder.
+    private func folders(in folder: ObjectKey) throws(S3Failure) -> [String] {
+        do throws(BackupError) {
+            var found: [String] = []
+            try forEachPage(under: "\(place.name(of: folder))/", delimited: true) { page in found += page.folders }
+            return found
         } catch {
             throw .other(error)
         }
