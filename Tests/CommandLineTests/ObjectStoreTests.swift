@@ -29,6 +29,8 @@ struct `A repository in an object store` {
             try await checkSegments(segment, place)
 
             #expect(try await place.recovered("--to", "latest", "--stage-wal") == "1 2 3")
+            // Started without a variable, the server finds store and credentials by its command alone.
+            #expect(try await place.recovered("--to", "latest") == "1 2 3")
             try await place.succeed(
                 "restore", second, "--database", "postgres", "--to", cluster.url("copy"))
             #expect(try await cluster.answer("SELECT count(*) FROM t", database: "copy") == "3")
@@ -39,6 +41,58 @@ struct `A repository in an object store` {
             #expect(pruned["removed"]?.elements.compactMap(\.text) == [first])
             let left = try await place.succeed("list", "--json").json().elements
             #expect(left.compactMap { $0["id"]?.text } == [physical, second])
+        }
+    }
+
+    @Test func `tells where a restored server gets its credentials from, and writes none of them down`() async throws {
+        let store = try await ObjectStore.seaweedFS()
+        try await ArchivingCluster.with(store: store) { place in
+            let cluster = place.cluster
+            try await place.succeed("backup", "--kind", "physical")
+            try await place.waitUntilArchived(try await place.writeSegment(rows: 2))
+            let restored = "\(cluster.directory)/restored"
+            let plan = ["restore", "--to", "latest", "--to", restored, "--dry-run"]
+
+            let byProfile = try await place.tool.run(plan + ["--json"]).json()
+            let file = "\(cluster.directory)/.aws/credentials"
+            #expect(byProfile["credentials"]?.text == "the profile 'default' in '\(file)'")
+            #expect(byProfile["neededVariables"] == .array([]))
+
+            let keys = ["AWS_ACCESS_KEY_ID": store.accessKey, "AWS_SECRET_ACCESS_KEY": store.secretKey]
+            var tool = place.tool
+            tool.environment["HOME"] = "/nonexistent"
+            tool.environment.merge(keys) { $1 }
+            let text = try await tool.run(plan).standardOutput
+            #expect(text.contains("credentials     the server gets them from the environment\n"), "\(text)")
+            #expect(
+                text.contains(
+                    "environment     AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY must be in that of the server until it has "
+                        + "recovered\n"), "\(text)")
+            let output = try await tool.run("restore", "--to", "latest", "--to", restored, "--json")
+            try #require(output.status == 0, "\(output.standardError)")
+            #expect(
+                try output.json()["neededVariables"]
+                    == .array([.string("AWS_ACCESS_KEY_ID"), .string("AWS_SECRET_ACCESS_KEY")]))
+            let settings = try String(
+                contentsOf: URL(filePath: "\(restored)/postgresql.auto.conf"), encoding: .utf8)
+            #expect(settings.contains("AWS_REGION=us-east-1 "))
+            #expect(!settings.contains(store.secretKey) && !settings.contains(store.accessKey))
+            try await cluster.withServer(on: restored, ["fsync": "off"], port: 5434, environment: keys) { server in
+                let isPromoted = try await eventually {
+                    try await cluster.answer("SELECT pg_is_in_recovery()", at: server) == "f"
+                }
+                #expect(isPromoted)
+                #expect(try await cluster.answer("SELECT count(*) FROM t", at: server) == "2")
+            }
+            try FileManager.default.removeItem(atPath: restored)
+
+            let started = try await tool.run("restore", "--to", "latest", "--to", restored, "--start", "--json")
+            try #require(started.status == 0, "\(started.standardError)")
+            #expect(try started.json()["recovery"]?["state"]?.text == "promoted")
+            var control = CommandLineTool(executable: "\(cluster.programs)/pg_ctl")
+            control.userName = "postgres"
+            let stopped = try await control.run("-D", restored, "-m", "fast", "-w", "stop")
+            #expect(stopped.status == 0, "\(stopped.standardError)")
         }
     }
 

@@ -110,7 +110,7 @@ package struct Doctor: Sendable {
         if repository.storage is S3Storage {
             findings.append(
                 .objectStore(
-                    repository.marker.store ?? .least,
+                    repository.marker.store ?? .least, access: try WALCommands(settings).access,
                     unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
         }
         if checksStorage { findings.append(.storageContract(repository.storageViolations())) }

@@ -32,6 +32,10 @@ package struct PhysicalRestorePlan: Sendable, Codable, Hashable {
     package var isPrimary: Bool
     /// Whether they are put beside the data; otherwise the server gets them from the archive.
     package var isStaged: Bool
+    /// Where the server gets its credentials for the archive from; `nil` if it needs none.
+    package var credentials: String?
+    /// The variables that the server must have in its environment until it has recovered; no others are needed.
+    package var neededVariables: [String]
     /// What recovery must reach at least.
     package var consistentAt: LogSequenceNumber
     /// Where recovery ends, for people.

@@ -60,7 +60,8 @@ struct PhysicalRestorePlanning {
             lastSegment: recovery.plan.segments.last?.last?.description ?? "", collations: chosen.record.collations,
             collationScript: "\(request.directory)/\(CollationScript.fileName)",
             isPrimary: request.asPrimary,
-            isStaged: request.archive == nil,
+            isStaged: request.archive == nil, credentials: request.archive?.access?.credentials,
+            neededVariables: request.archive?.needed ?? [],
             consistentAt: chosen.record.stop, end: RecoveryText.end(recovery.plan.end),
             lost: RecoveryText.loss(recovery.plan.lost), reasons: recovery.plan.reasons.compactMap(RecoveryText.reason),
             warnings: warnings(entry, chosen.record) + recovery.warnings + created
@@ -215,6 +216,11 @@ struct PhysicalRestorePlanning {
 
     private func warnings(_ entry: CatalogueEntry, _ record: PhysicalRecord) -> [String] {
         var warnings: [String] = []
+        if request.archive?.needed.contains("AWS_SESSION_TOKEN") == true {
+            warnings.append(
+                "the credentials in the environment expire: a server that recovers for longer stops, and needs new ones"
+            )
+        }
         if let failed = entry.failedVerification {
             warnings.append("verification found this backup damaged at \(failed.at.readable): \(failed.reason ?? "")")
         }

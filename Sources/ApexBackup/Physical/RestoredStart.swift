@@ -15,6 +15,8 @@ package struct RestoredStart: Sendable {
     let folder: String
     /// Settings of the server beside the overlay.
     let settings: [String: String]
+    /// What the server finds in its environment of what its commands need there.
+    let variables: [String: String]
     let quitsWithThisProgram: Bool
 
     /// The name of the folder in a data directory whose server goes on when this program ends.
@@ -31,7 +33,10 @@ package struct RestoredStart: Sendable {
     ) async throws -> RestoredStart {
         let start = RestoredStart(
             prepared, by: restore, tools: try await restore.tools(for: prepared, settings),
-            folder: "\(restore.request.directory)/\(folderName)", settings: [:], quitsWithThisProgram: false)
+            folder: "\(restore.request.directory)/\(folderName)", settings: [:],
+            variables: settings.environment.variables.filter {
+                restore.request.archive?.needed.contains($0.key) == true
+            }, quitsWithThisProgram: false)
         try await start.requirePossible()
         return start
     }
@@ -67,13 +72,14 @@ package struct RestoredStart: Sendable {
     /// A start with everything beside the data in `folder`, which is there.
     init(
         _ prepared: PhysicalRestore.Prepared, by restore: PhysicalRestore, tools: ClientTools, folder: String,
-        settings: [String: String], quitsWithThisProgram: Bool
+        settings: [String: String], variables: [String: String] = [:], quitsWithThisProgram: Bool
     ) {
         self.restore = restore
         self.prepared = prepared
         self.tools = tools
         self.folder = folder
         self.settings = settings
+        self.variables = variables
         self.quitsWithThisProgram = quitsWithThisProgram
     }
 
@@ -160,7 +166,7 @@ package struct RestoredStart: Sendable {
         if let archive = request.archive {
             try await archive.requireAccess(
                 to: prepared.manifest.systemIdentifier, as: try CloneServer.owner(ofNew: request.directory),
-                probe: "apex-backup-\(environment.makeRunID())")
+                having: variables, probe: "apex-backup-\(environment.makeRunID())")
         }
     }
 
@@ -186,7 +192,7 @@ package struct RestoredStart: Sendable {
         settings["log_timezone"] = "UTC"
         settings["log_min_messages"] = "warning"
         if prepared.recovery.target != .latest { settings["recovery_target_action"] = "pause" }
-        return (try await CloneServer.start(at: place, overlay, settings: settings), overlay)
+        return (try await CloneServer.start(at: place, overlay, settings: settings, variables: variables), overlay)
     }
 
     private func overlay(_ data: DataDirectory) throws(BackupError) -> CloneOverlay {

@@ -60,13 +60,27 @@ package enum RepositoryAddress: Sendable, Hashable {
             if creating { try storage.makeRoot() }
             return storage
         case .bucket(let place):
-            return try S3Storage(
-                place, settings: store,
-                environment: S3Environment(
-                    variables: environment.variables, wall: environment.clocks.wall,
-                    monotonic: environment.clocks.monotonic, readFile: Self.content,
-                    isEnding: { [isEnding = environment.isEnding] in isEnding() || Task.isCancelled }))
+            return try S3Storage(place, settings: store, environment: Self.environment(of: environment))
         }
+    }
+
+    /// By what a program without this environment reaches it as this one does; `nil` for a directory.
+    func access(store: S3StoreSettings, environment: BackupEnvironment) throws(BackupError) -> StoreAccess? {
+        guard case .bucket(let place) = self else { return nil }
+        var environment = environment
+        // It may be started in another directory.
+        for name in StoreAccess.paths {
+            guard let path = environment.variables[name], !path.isEmpty else { continue }
+            environment.variables[name] = URL(filePath: path).absoluteURL.path
+        }
+        return try .find(to: place.bucket, settings: store, in: Self.environment(of: environment))
+    }
+
+    private static func environment(of environment: BackupEnvironment) -> S3Environment {
+        S3Environment(
+            variables: environment.variables, wall: environment.clocks.wall,
+            monotonic: environment.clocks.monotonic, readFile: content,
+            isEnding: { [isEnding = environment.isEnding] in isEnding() || Task.isCancelled })
     }
 
     private static func content(of path: String) throws(BackupError) -> [UInt8]? {

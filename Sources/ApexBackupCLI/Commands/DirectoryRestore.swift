@@ -130,6 +130,14 @@ enum DirectoryText {
             "  not recovered   \(plan.lost.map(onOneLine) ?? "nothing of what is stored")",
             "  free space      \(formatBytes(plan.freeBytes)), of which \(formatBytes(plan.contentBytes)) are needed\(plan.isStaged ? ", and room for the WAL" : "")",
         ]
+        if let credentials = plan.credentials {
+            lines.append("  credentials     the server gets them from \(onOneLine(credentials))")
+        }
+        if let needed = needed(plan) {
+            lines.append(
+                "  environment     \(needed) "
+                    + (isStarted ? "are given to the server" : "must be in that of the server until it has recovered"))
+        }
         lines.append(CollationText.plan(plan, isStarted: isStarted))
         if isStarted {
             lines.append("  then            its server is started, on a socket only, and its recovery proved")
@@ -146,6 +154,11 @@ enum DirectoryText {
         lines += plan.reasons.map { "  because         \(onOneLine($0))" }
         lines += plan.warnings.map { "  warning         \(onOneLine($0))" }
         return lines.joined(separator: "\n")
+    }
+
+    /// The variables that the server needs, in words; `nil` for none.
+    private static func needed(_ plan: PhysicalRestorePlan) -> String? {
+        plan.neededVariables.isEmpty ? nil : plan.neededVariables.map(onOneLine).joined(separator: ", ")
     }
 
     private static func source(_ plan: PhysicalRestorePlan) -> String {
@@ -165,7 +178,8 @@ enum DirectoryText {
         guard let started else {
             return restored + """
 
-                Start it with PostgreSQL \(plan.serverVersion.prefix { $0 != "." })'s own program, as the directory's owner: \
+                Start it with PostgreSQL \(plan.serverVersion.prefix { $0 != "." })'s own program, as the directory's \
+                owner\(needed(plan).map { ", with \($0) in the environment" } ?? ""): \
                 pg_ctl -D '\(directory)' start
                 """
         }

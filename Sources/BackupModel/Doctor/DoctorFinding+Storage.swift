@@ -1,7 +1,17 @@
 extension DoctorFinding {
-    /// What the object store of a repository can do, and what uploads were left in it.
-    package static func objectStore(_ abilities: StoreAbilities, unfinishedUploads: Int) -> DoctorFinding {
+    /// What the object store of a repository can do, how a server that archives into it gets there, and what uploads
+    /// were left in it.
+    package static func objectStore(
+        _ abilities: StoreAbilities, access: StoreAccess?, unfinishedUploads: Int
+    ) -> DoctorFinding {
         var lacks: [String] = []
+        if let access {
+            let needed = access.needed.joined(separator: ", ")
+            lacks.append(
+                "credentials come from \(access.credentials)"
+                    + (needed.isEmpty
+                        ? "" : ", so that a server which archives must have \(needed) in its environment"))
+        }
         if !abilities.conditionalWrites {
             lacks.append("it does not refuse a name that is taken, so that writers claim names in '.claims' first")
         }
@@ -14,7 +24,7 @@ extension DoctorFinding {
         guard unfinishedUploads > 0 else {
             return DoctorFinding(
                 .objectStore, .ok,
-                lacks.isEmpty
+                abilities.isComplete
                     ? "The object store can do all that is asked of it."
                     : "The object store lacks nothing that counts.",
                 why: lack)

@@ -6,6 +6,8 @@ package struct S3Endpoint: Sendable, Hashable {
     package let host: String
     /// The region that requests are signed for.
     package let region: String
+    /// What the policy, the environment or the profile say of the store's URL; `nil` for that of AWS.
+    package let named: String?
     /// A file of the certificates that are trusted, or `nil` for the system's.
     package let caFile: String?
     /// What stands before the name of an object in the path of its URL.
@@ -21,7 +23,7 @@ package struct S3Endpoint: Sendable, Hashable {
             first(settings.region, variables["AWS_REGION"], variables["AWS_DEFAULT_REGION"], profile["region"])
             ?? "us-east-1"
         caFile = first(settings.caFile, variables["AWS_CA_BUNDLE"], profile["ca_bundle"])
-        let named = first(
+        named = first(
             settings.endpoint, variables["AWS_ENDPOINT_URL_S3"], variables["AWS_ENDPOINT_URL"],
             profile["endpoint_url"])
         guard region.isPlain else {

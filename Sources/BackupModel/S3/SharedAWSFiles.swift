@@ -2,6 +2,8 @@
 package struct SharedAWSFiles: Sendable, Hashable {
     /// Settings by name, of each profile.
     package private(set) var profiles: [String: [String: String]] = [:]
+    /// The paths of those that are there, by the variables that name them.
+    package var places: [String: String] = [:]
 
     package init() {}
 

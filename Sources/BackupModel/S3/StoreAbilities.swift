@@ -14,6 +14,9 @@ public struct StoreAbilities: Sendable, Hashable, Codable {
         self.orderedListing = orderedListing
     }
 
+    /// Whether nothing is lacking.
+    var isComplete: Bool { conditionalWrites && checksums && orderedListing }
+
     /// What every store can do: with it nothing goes wrong, but writing takes more requests.
     public static let least = StoreAbilities(conditionalWrites: false, checksums: false, orderedListing: false)
 }

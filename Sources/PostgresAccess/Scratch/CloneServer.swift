@@ -43,16 +43,20 @@ package final class CloneServer: Sendable {
         processIdentifier = process.processIdentifier
     }
 
-    /// Starts the server, as the owner of the data directory if this program is root; `settings` come after those of
-    /// the overlay and are none of them.
+    /// Starts the server, as the owner of the data directory if this program is root.
+    ///
+    /// `settings` come after those of the overlay and are none of them. `variables` are in its environment, for the
+    /// commands that it runs.
     package static func start(
-        at place: Place, _ overlay: CloneOverlay, settings: [String: String] = [:]
+        at place: Place, _ overlay: CloneOverlay, settings: [String: String] = [:], variables: [String: String] = [:]
     ) async throws -> CloneServer {
         let further = settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
-        let command = ServerCommand.make(
+        var command = ServerCommand.make(
             binDirectory: place.binDirectory, dataDirectory: place.dataDirectory,
             userName: try owner(ofNew: place.dataDirectory), further + overlay.arguments,
             quitsWithThisProgram: place.quitsWithThisProgram)
+        command.environment.merge(variables) { $1 }
+        command.secrets = Array(variables.values)
         return CloneServer(place: place, process: try await LoggedChild.start(command, log: place.log))
     }
 

@@ -1,4 +1,4 @@
-internal import BackupModel
+package import BackupModel
 internal import Synchronization
 
 /// Who signs requests: read when it is first needed, and again before it expires.
@@ -69,18 +69,29 @@ final class S3Credentials: Sendable {
     }
 }
 
+extension StoreAccess {
+    /// By what a program without this environment reaches a bucket.
+    package static func find(
+        to bucket: String, settings: S3StoreSettings, in environment: S3Environment
+    ) throws(BackupError) -> StoreAccess {
+        try StoreAccess(
+            to: bucket, settings: settings, variables: environment.variables, files: .read(in: environment))
+    }
+}
+
 extension SharedAWSFiles {
     /// The shared files that the environment names, or those in the home directory.
     static func read(in environment: S3Environment) throws(BackupError) -> SharedAWSFiles {
         let variables = environment.variables
+        var files = SharedAWSFiles()
         func text(_ variable: String, _ name: String) throws(BackupError) -> String {
             let named = variables[variable].flatMap { $0.isEmpty ? nil : $0 }
             guard let path = named ?? variables["HOME"].map({ "\($0)/.aws/\(name)" }),
                 let bytes = try environment.readFile(path)
             else { return "" }
+            files.places[variable] = path
             return String(decoding: bytes, as: UTF8.self)
         }
-        var files = SharedAWSFiles()
         files.add(configuration: try text("AWS_CONFIG_FILE", "config"))
         files.add(credentials: try text("AWS_SHARED_CREDENTIALS_FILE", "credentials"))
         return files
