@@ -177,6 +177,28 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
         #expect(missing?.code == .settings)
     }
 
+    @Test func `trusts it for who hands out credentials, too`() async throws {
+        let store = try await ObjectStore.seaweedFS()
+        let directory = try TemporaryDirectory()
+        defer { withExtendedLifetime(directory) {} }
+        try directory.write(Array("token".utf8), to: "token")
+        // It is no STS, and says so: to whom it is trusted.
+        let variables = [
+            "AWS_WEB_IDENTITY_TOKEN_FILE": directory.path(of: "token"), "AWS_ROLE_ARN": "arn",
+            "AWS_ENDPOINT_URL_STS": try #require(store.secureEndpoint), "AWS_ACCESS_KEY_ID": "",
+        ]
+        let trusting = try store.storage(newPrefix(), variables: variables, caFile: store.caFile)
+        let doubting = try store.storage(newPrefix(), variables: variables)
+        try await onThread { [key] () throws in
+            let answered = failure { () throws(BackupError) in _ = try trusting.readAll(key, limit: 1) }
+            #expect(answered?.code == .authenticationFailed)
+            #expect(answered?.reason?.hasPrefix("it answered 4") == true, "\(answered?.reason ?? "")")
+            let refused = failure { () throws(BackupError) in _ = try doubting.readAll(key, limit: 1) }
+            #expect(refused?.code == .authenticationFailed)
+            #expect(refused?.reason?.contains("certificate") == true, "\(refused?.reason ?? "")")
+        }
+    }
+
     @Test func `signs with the store's time when this host's clock is wrong`() async throws {
         let store = try await ObjectStore.seaweedFS()
         let proxy = try FaultProxy(to: store.port) { _ in .pass }

@@ -5,12 +5,16 @@ internal import NIOHTTP1
 /// Gets credentials from what hands them out: STS, the container's host, the machine's metadata service.
 struct CredentialServices: Sendable {
     private let environment: S3Environment
+    private let caFile: String?
     /// All of them are near; one that does not answer soon is not there.
     private let patience = HTTPTransport.Patience(connect: .seconds(3), idle: .seconds(10))
     private let attempts = 3
     private static let largestAnswer = 1 << 20
 
-    init(environment: S3Environment) { self.environment = environment }
+    init(environment: S3Environment, caFile: String?) {
+        self.environment = environment
+        self.caFile = caFile
+    }
 
     func credentials(from source: AWSCredentialSource) throws(BackupError) -> AWSCredentials {
         switch source {
@@ -89,7 +93,7 @@ struct CredentialServices: Sendable {
         _ method: String, _ url: String, headers: [(name: String, value: String)] = [], body: String? = nil,
         of service: String
     ) throws(BackupError) -> [UInt8] {
-        let transport = HTTPTransport(patience: patience, isEnding: environment.isEnding)
+        let transport = HTTPTransport(trust: .system(and: caFile), patience: patience, isEnding: environment.isEnding)
         var reason = ""
         for _ in 0..<attempts {
             do throws(ConnectionFailure) {

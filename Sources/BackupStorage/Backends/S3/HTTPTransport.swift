@@ -17,7 +17,15 @@ final class HTTPTransport: Sendable {
     private let client: HTTPClient
     private let isEnding: @Sendable () -> Bool
 
-    init(caFile: String? = nil, patience: Patience = Patience(), isEnding: @escaping @Sendable () -> Bool) {
+    /// Which certificates are trusted.
+    enum Trust: Sendable {
+        /// The system's, and those of a file if there is one.
+        case system(and: String? = nil)
+        /// Those of a file alone.
+        case file(String)
+    }
+
+    init(trust: Trust = .system(), patience: Patience = Patience(), isEnding: @escaping @Sendable () -> Bool) {
         self.isEnding = isEnding
         var configuration = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
@@ -31,7 +39,10 @@ final class HTTPTransport: Sendable {
         // As many as there may be streams, and two requests of each.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 160
         var tls = TLSConfiguration.makeClientConfiguration()
-        if let caFile { tls.trustRoots = .file(caFile) }
+        switch trust {
+        case .system(let file): tls.additionalTrustRoots = file.map { [.file($0)] } ?? []
+        case .file(let file): tls.trustRoots = .file(file)
+        }
         configuration.tlsConfiguration = tls
         client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
     }

@@ -17,10 +17,11 @@ final class S3Credentials: Sendable {
 
     private static let pauseAfterFailure: Duration = .seconds(30)
 
-    init(environment: S3Environment, region: String) {
+    /// Whoever hands them out is trusted by the system's certificates, or by those of `caFile`.
+    init(environment: S3Environment, region: String, caFile: String? = nil) {
         self.environment = environment
         self.region = region
-        services = CredentialServices(environment: environment)
+        services = CredentialServices(environment: environment, caFile: caFile)
     }
 
     /// The credentials for a request that is sent now.

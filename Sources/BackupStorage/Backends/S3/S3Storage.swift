@@ -39,9 +39,11 @@ package struct S3Storage: Storage {
             client: S3Client(
                 endpoint: endpoint,
                 transport: HTTPTransport(
-                    caFile: endpoint.caFile, patience: .init(connect: patience.connect, idle: patience.idle),
+                    trust: endpoint.caFile.map { .file($0) } ?? .system(),
+                    patience: .init(connect: patience.connect, idle: patience.idle),
                     isEnding: environment.isEnding),
-                credentials: S3Credentials(environment: environment, region: endpoint.region),
+                credentials: S3Credentials(
+                    environment: environment, region: endpoint.region, caFile: endpoint.caFile),
                 environment: environment, retries: patience.retries),
             place: place, settings: settings, abilities: .least)
     }
