@@ -69,6 +69,34 @@ package struct PhysicalBackup: Sendable {
         }
     }
 
+    /// Refuses to begin what cannot fit, judged by what the last backup stored of a cluster of its size.
+    ///
+    /// Of the first there is a warning only.
+    private func checkSpace(for source: PhysicalSource) throws(BackupError) {
+        guard let free = try repository.storage.freeBytes() else { return }
+        let last = try Catalogue(repository).newestBackup(kind: .physical)?.manifest
+        guard let last, last.systemIdentifier == source.facts.systemIdentifier,
+            let needed = last.totals.stored(ofContent: source.sizeBytes)
+        else {
+            if source.sizeBytes / 3 > free {
+                repository.environment.warn(
+                    "The cluster has \(formatBytes(source.sizeBytes)) and the repository \(formatBytes(free)) free: the "
+                        + "backup may not fit.")
+            }
+            return
+        }
+        guard needed <= free else {
+            throw BackupError(
+                .repositoryFull,
+                "The repository '\(repository.storage.location)' has \(formatBytes(free)) free, and this backup will "
+                    + "need about \(formatBytes(needed)).",
+                reason: "the last one stored \(formatBytes(last.totals.storedBytes)) of "
+                    + formatBytes(last.totals.contentBytes),
+                remedy: "Remove expired backups with 'apex-backup prune --apply', or enlarge the volume.",
+                unchanged: "Nothing was written.")
+        }
+    }
+
     /// As many workers as there is memory for.
     private func fittingWorkers() throws(BackupError) -> Int {
         let workers = try BaseBackupMemory.workers(
@@ -107,6 +135,7 @@ package struct PhysicalBackup: Sendable {
         guard let objects = repository.layout.incarnationObjects(source.facts.systemIdentifier) else {
             throw unexpectedAnswer("system_identifier")
         }
+        try checkSpace(for: source)
         let attempt = try BackupAttempt(run, under: lease, in: repository, folders: [objects.packs(of: run)])
         do {
             let capture = BaseBackupCapture(

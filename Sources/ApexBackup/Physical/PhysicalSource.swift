@@ -9,6 +9,8 @@ struct PhysicalSource: Sendable {
     /// The quoted name of the role that is connected.
     let role: String
     let databases: Int
+    /// The size of all databases that the role may see the size of.
+    let sizeBytes: Int64
     /// A role that may do everything: whoever starts a restored copy connects as it.
     let superuser: String?
     /// What its text indexes were built with.
@@ -70,7 +72,8 @@ struct PhysicalSource: Sendable {
             let collations = try await CollationInquiry(server: connection).record(in: session)
             return PhysicalSource(
                 connection: connection, facts: facts, segmentSize: segmentSize, role: role,
-                databases: Int(try value("databases")) ?? 0, superuser: row.value(0, "superuser"),
+                databases: Int(try value("databases")) ?? 0,
+                sizeBytes: row.value(0, "size_bytes").flatMap { Int64($0) } ?? 0, superuser: row.value(0, "superuser"),
                 collations: collations, warnings: warnings + collations.sourceWarnings, configuration: files,
                 configurationMissing: missing)
         }
@@ -138,6 +141,9 @@ struct PhysicalSource: Sendable {
             pg_catalog.current_setting('max_wal_senders') AS max_wal_senders,
             (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS senders_used,
             (SELECT count(*) FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate) AS databases,
+            (SELECT sum(CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT')
+                    OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+                    THEN pg_catalog.pg_database_size(oid) END)::bigint FROM pg_catalog.pg_database) AS size_bytes,
             (SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1) AS superuser,
             (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS may_replicate
         """

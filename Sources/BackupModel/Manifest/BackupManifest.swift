@@ -136,6 +136,14 @@ public struct BackupTotals: Sendable, Hashable, Codable {
         self.tables = tables
         self.rows = rows
     }
+
+    /// About how much a backup of `content` bytes will store, judged by this one, and a tenth more; `nil` if this one
+    /// tells nothing.
+    package func stored(ofContent content: Int64) -> Int64? {
+        guard contentBytes > 0 else { return nil }
+        let bytes = Double(storedBytes) * Double(content) / Double(contentBytes) * 1.1
+        return Int64(min(bytes, Double(Int64.max / 2)))
+    }
 }
 
 /// How long one phase of a run took.

@@ -422,6 +422,20 @@ import Testing
         }
     }
 
+    @Test func `is refused when it cannot fit, judged by what the last one stored`() async throws {
+        try await withCluster { cluster, scratch in
+            let manifest = try await backup(scratch)
+            _ = try scratch.rewrite(manifest) { $0.totals.storedBytes = 1 << 48 }
+            let error = try await requireFailure { try await backup(scratch) }
+            #expect(error.code == .repositoryFull, "\(error)")
+            #expect(error.message.contains(" TiB."), "\(error.message)")
+            #expect(error.unchanged == "Nothing was written.")
+            #expect(try scratch.entries().map(\.id) == [manifest.id])
+            _ = try scratch.rewrite(manifest) { $0.totals.storedBytes = manifest.totals.storedBytes }
+            _ = try await backup(scratch)
+        }
+    }
+
     @Test func `leaves nothing when the disk is full, and says so`() async throws {
         try await PostgresCluster.with { cluster in
             try await withSmallDisk(megabytes: 1) { disk in
