@@ -98,7 +98,7 @@ struct `A repository in an object store` {
 
     /// The store is one of the findings, and the promises that it keeps.
     private func checkDoctor(_ place: ArchivingCluster) async throws {
-        let findings = try await place.tool.run("doctor", "--check-storage", "--no-round-trip", "--json").json()
+        let findings = try await place.tool.run("doctor", "--no-round-trip", "--json").json()
         func level(_ code: String) -> String? {
             findings.elements.first { $0["code"]?.text == code }?["level"]?.text
         }

@@ -4,7 +4,8 @@ import PostgresAccess
 
 /// Looks at a server, its role, and the way of its WAL into the repository, and says what is wrong and what mends it.
 ///
-/// It changes nothing but to write heartbeats, for the round trip and to measure commits, and to end a WAL segment.
+/// It changes nothing but to write heartbeats, for the round trip and to measure commits, and to end a WAL segment; what
+/// it tries in the storage it removes.
 package struct Doctor: Sendable {
     let settings: EffectivePolicy
     /// How long to wait for a segment to reach the repository; `nil` sends none.
@@ -13,7 +14,7 @@ package struct Doctor: Sendable {
     /// Whether the promises of the storage are tried, with objects that are removed again.
     let checksStorage: Bool
 
-    package init(settings: EffectivePolicy, patience: Duration?, checksStorage: Bool = false) {
+    package init(settings: EffectivePolicy, patience: Duration?, checksStorage: Bool) {
         self.settings = settings
         self.patience = patience
         self.checksStorage = checksStorage
@@ -113,8 +114,16 @@ package struct Doctor: Sendable {
                     repository.marker.store ?? .least, access: try WALCommands(settings).access,
                     unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
         }
-        if checksStorage { findings.append(.storageContract(repository.storageViolations())) }
+        if checksStorage { findings.append(contract(of: repository)) }
         return findings
+    }
+
+    private func contract(of repository: Repository) -> DoctorFinding {
+        do throws(BackupError) {
+            return .storageContract(try repository.storageViolations())
+        } catch {
+            return .storageNotTried(error)
+        }
     }
 
     private func cluster(_ systemIdentifier: String, in repository: Repository) -> DoctorFinding {

@@ -59,7 +59,7 @@ package struct Initialization: Sendable {
             return Outcome(
                 repository: storage.location, repositoryID: repository.marker.id, isNew: isNew,
                 cluster: layout.cluster, systemIdentifier: facts.systemIdentifier, serverVersion: facts.version,
-                needs: needs, storageViolations: checksStorage ? repository.storageViolations() : nil)
+                needs: needs, storageViolations: checksStorage ? try repository.storageViolations() : nil)
         }
     }
 

@@ -77,8 +77,30 @@ package struct Repository: Sendable {
     }
 
     /// The promises of a storage that this one does not keep, in words; what is tried is removed again.
-    func storageViolations() -> [String] {
-        storageContractViolations(storage, under: ObjectKey("check", environment.makeRunID().text))
+    ///
+    /// - Throws: what keeps one from writing there at all.
+    func storageViolations() throws(BackupError) -> [String] {
+        try removeOldChecks()
+        let folder = Self.checks.appending(environment.makeRunID().text)
+        let first = folder.appending("first")
+        _ = try storage.putIfAbsent(first, [])
+        try storage.remove(first)
+        return storageContractViolations(storage, under: folder)
+    }
+
+    private static let checks = ObjectKey("check")
+
+    /// Removes what somebody has left who was killed while trying: another one may be trying now.
+    private func removeOldChecks() throws(BackupError) {
+        let yesterday = RunID(at: environment.clocks.wall().advanced(by: .seconds(-86400)), chance: 0)
+        for name in try storage.children(of: Self.checks) {
+            guard let id = RunID(parsing: name), id < yesterday else { continue }
+            let folder = Self.checks.appending(name)
+            var left: [ObjectKey] = []
+            try storage.list(under: folder) { left.append($0.key) }
+            try storage.remove(left)
+            try storage.removeTemporaryFiles(storage.temporaryFiles(under: folder))
+        }
     }
 
     /// Refuses a cluster name that `init` has not registered.

@@ -8,13 +8,13 @@ struct DoctorCommand: OperatorCommand {
         abstract: "Look at the server and the way of its WAL into the repository, and say what mends it.",
         discussion: """
             Each finding has the exact statement that mends it, for a superuser to run. A real WAL segment is sent \
-            through the archive and read back: heartbeats are written and the segment is ended; nothing else is changed. \
-            What the role may not see is said to be not known. --check-storage also tries everything that a backup \
-            relies on in the repository's storage, with objects that it removes again.
+            through the archive and read back: heartbeats are written and the segment is ended. Everything that a backup \
+            relies on is tried in the repository's storage, with objects that are removed again: two writers that race \
+            for one name, for example. Nothing else is changed. What the role may not see is said to be not known.
 
             EXAMPLE
               apex-backup doctor
-              apex-backup doctor --json --no-round-trip
+              apex-backup doctor --json --no-round-trip --no-storage-check
 
             EXIT STATUS
               0 nothing is worse than a note   1 a warning or an error   64 wrong usage   78 wrong settings
@@ -28,8 +28,8 @@ struct DoctorCommand: OperatorCommand {
     @Flag(help: "Send no segment through the archive.")
     var noRoundTrip = false
 
-    @Flag(help: "Try out whether the storage keeps what backups rely on.")
-    var checkStorage = false
+    @Flag(help: "Do not try out whether the storage keeps what backups rely on.")
+    var noStorageCheck = false
 
     @Argument(help: "The server's connection URL; otherwise the policy's cluster.url or APEX_DATABASE_URL.")
     var url: String?
@@ -43,7 +43,7 @@ struct DoctorCommand: OperatorCommand {
     func execute(on console: Console) async throws -> Int32 {
         let settings = try common.settings(console, url: url)
         let findings = try await Doctor(
-            settings: settings, patience: noRoundTrip ? nil : DurationText.parse(wait), checksStorage: checkStorage
+            settings: settings, patience: noRoundTrip ? nil : DurationText.parse(wait), checksStorage: !noStorageCheck
         ).run()
         if console.isJSON {
             console.print(json: findings.map(Row.init))

@@ -40,6 +40,15 @@ extension DoctorFinding {
                     + "removes any others."))
     }
 
+    /// Why the promises of the storage are not known to be kept.
+    package static func storageNotTried(_ error: BackupError) -> DoctorFinding {
+        DoctorFinding(
+            .storageContract, error.code == .permissionDenied ? .note : .error,
+            "Whether the storage keeps its promises is not known: nothing can be written there.",
+            why: [error.message, error.reason].compactMap(\.self).joined(separator: " "),
+            mend: .init(action: error.remedy))
+    }
+
     /// Whether the storage keeps what every storage promises.
     package static func storageContract(_ violations: [String]) -> DoctorFinding {
         guard !violations.isEmpty else {

@@ -239,31 +239,15 @@ private final class StorageContract {
     }
 
     func racingWriters() throws(BackupError) {
-        let storage = storage
-        var wrong = 0
-        for round in 0..<100 {
-            let key = prefix.appending("race/\(round)")
-            let winners = Mutex<[UInt8]>([])
-            let failures = Mutex<[BackupError]>([])
-            // Each on a thread of its own: on one processor they would else write one after the other.
-            let race = DispatchGroup()
-            for index in 0..<2 {
-                DispatchQueue(label: "apex-backup.contract.\(index)").async(group: race) {
-                    let bytes = [UInt8](repeating: UInt8(index), count: 1000)
-                    do throws(BackupError) {
-                        try storage.write(key, bytes)
-                        winners.withLock { $0.append(UInt8(index)) }
-                    } catch {
-                        if error.code != .objectExists { failures.withLock { $0.append(error) } }
-                    }
-                }
-            }
-            race.wait()
-            if let failure = failures.withLock({ $0.first }) { throw failure }
-            let content = try storage.readAll(key, limit: 1000)
-            let expected = winners.withLock { $0.map { [UInt8](repeating: $0, count: 1000) } }
-            if expected.count != 1 || content != expected.first { wrong += 1 }
+        let races = (0..<100).map { Race(prefix.appending("race/\($0)")) }
+        // Several at once, as a store may be far away.
+        for first in stride(from: 0, to: races.count, by: 10) {
+            let running = DispatchGroup()
+            for race in races[first..<first + 10] { race.start(in: storage, as: running) }
+            running.wait()
         }
+        var wrong = 0
+        for race in races where try !race.wasWonByOne(in: storage) { wrong += 1 }
         expect(wrong == 0, "of two writers exactly one wins (not so in \(wrong) of 100 races)")
         expect(try list(prefix).count == 100, "the losers leave nothing")
     }
@@ -284,6 +268,39 @@ private final class StorageContract {
         try storage.remove(prefix.appending("x"))
         expect(try storage.readAll(key, limit: 1) == [2], "a removed name is free, and removing a folder does nothing")
     }
+}
+
+/// Two writers of one name.
+private final class Race: Sendable {
+    private let key: ObjectKey
+    private let winners = Mutex<[UInt8]>([])
+    private let failures = Mutex<[BackupError]>([])
+
+    init(_ key: ObjectKey) { self.key = key }
+
+    /// Each writes on a thread of its own: on one processor they would else write one after the other.
+    func start(in storage: any Storage, as group: DispatchGroup) {
+        for index: UInt8 in 0..<2 {
+            DispatchQueue(label: "apex-backup.contract.\(index)").async(group: group) { [self] in
+                do throws(BackupError) {
+                    try storage.write(key, Self.content(of: index))
+                    winners.withLock { $0.append(index) }
+                } catch {
+                    if error.code != .objectExists { failures.withLock { $0.append(error) } }
+                }
+            }
+        }
+    }
+
+    /// Whether exactly one was told that it has written, and its bytes are there.
+    func wasWonByOne(in storage: any Storage) throws(BackupError) -> Bool {
+        if let failure = failures.withLock({ $0.first }) { throw failure }
+        let winners = winners.withLock { $0 }
+        guard winners.count == 1, let winner = winners.first else { return false }
+        return try storage.readAll(key, limit: 1000) == Self.content(of: winner)
+    }
+
+    private static func content(of index: UInt8) -> [UInt8] { [UInt8](repeating: index, count: 1000) }
 }
 
 extension Storage {

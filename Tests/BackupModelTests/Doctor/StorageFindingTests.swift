@@ -39,4 +39,12 @@ import Testing
         #expect(broken.level == .error)
         #expect(broken.why == "writers: a; listing: b")
     }
+
+    @Test func `tell a role that may not write from a storage that takes nothing`() {
+        let denied = BackupError(.permissionDenied, "It may not.", reason: "403", remedy: "Let it.")
+        let finding = DoctorFinding.storageNotTried(denied)
+        #expect(finding.level == .note && finding.why == "It may not. 403" && finding.mend?.action == "Let it.")
+        let full = BackupError(.repositoryFull, "It is full.", remedy: "Make room.")
+        #expect(DoctorFinding.storageNotTried(full).level == .error)
+    }
 }
