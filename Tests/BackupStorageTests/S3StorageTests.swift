@@ -29,6 +29,50 @@ private func failure(_ action: () throws(BackupError) -> Void) -> BackupError? {
         }
     }
 
+    @Test(arguments: [false, true])
+    func `a bucket that keeps versions keeps every promise, also where they are locked`(isLocked: Bool) async throws {
+        let store = try await ObjectStore.seaweedFS()
+        let bucket = newPrefix()
+        if isLocked { try await store.makeLockedBucket(bucket) } else { try await store.makeVersionedBucket(bucket) }
+        let storage = try store.storage(newPrefix(), bucket: bucket)
+        try await onThread { () throws in
+            let abilities = try #require(try storage.findAbilities())
+            #expect(abilities.conditionalWrites && abilities.checksums)
+            let used = storage.using(abilities)
+            #expect(storageContractViolations(used, under: ObjectKey("contract")) == [])
+            #expect(try used.children(of: nil) == [], "what was removed is not seen any more")
+        }
+    }
+
+    @Test(.needsCeph)
+    func `Ceph, which ignores the condition of an upload, keeps every promise by claims`() async throws {
+        let storage = try await ObjectStore.ceph().storage(newPrefix())
+        try await onThread { () throws in
+            let abilities = try #require(try storage.findAbilities())
+            #expect(!abilities.conditionalWrites)
+            #expect(storageContractViolations(storage.using(abilities), under: ObjectKey("contract")) == [])
+            #expect(try storage.using(abilities).children(of: nil) == [])
+        }
+    }
+
+    @Test(.needsCeph) func `Ceph refuses a body that is not the one that was signed`() async throws {
+        let storage = try await ObjectStore.ceph().storage(newPrefix())
+        try await onThread { () throws in
+            var request = S3Request("PUT", storage.place.name(of: ObjectKey("object")))
+            request.body = S3Body(S3Body([1]).buffer, digest: S3Body([2]).digest)
+            let code: String?
+            do throws(S3Failure) {
+                _ = try storage.client.answer(of: storage.client.begin(request), to: request)
+                code = nil
+            } catch {
+                guard case .refused(let refusal) = error else { throw error }
+                code = refusal.document.code
+            }
+            #expect(code == "XAmzContentSHA256Mismatch")
+            #expect(try storage.info(ObjectKey("object")) == nil)
+        }
+    }
+
     @Test func `rclone, which would overwrite, keeps every promise by claims`() async throws {
         let storage = try await ObjectStore.rclone().storage(newPrefix())
         try await onThread { () throws in

@@ -6,4 +6,11 @@ extension Trait where Self == ConditionTrait {
     static var needsObjectStores: Self {
         .enabled(if: ObjectStore.areInstalled, "SeaweedFS or rclone is missing: scripts/test fetches them")
     }
+
+    /// For tests that talk to Ceph.
+    static var needsCeph: Self {
+        .enabled(
+            if: PostgresCluster.isFullRun && ObjectStore.isCephInstalled,
+            "Ceph is started by scripts/test --full, which installs it")
+    }
 }

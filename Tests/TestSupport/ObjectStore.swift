@@ -15,7 +15,7 @@ package struct ObjectStore: Sendable {
     package let bucket = "apex"
     package let accessKey = "apexkey"
     package let secretKey = "apexsecret"
-    private let process: RunningCommand
+    let process: RunningCommand
 
     package var endpoint: String { "http://127.0.0.1:\(port)" }
 
@@ -24,6 +24,9 @@ package struct ObjectStore: Sendable {
 
     /// rclone over a directory: none of that.
     package static func rclone() async throws -> ObjectStore { try await rcloneTask.value }
+
+    /// Ceph's radosgw: alone in comparing a body with the digest that was signed.
+    package static func ceph() async throws -> ObjectStore { try await cephTask.value }
 
     /// Whether the stores are there to be started; `scripts/test` fetches them.
     package static var areInstalled: Bool {
@@ -37,7 +40,19 @@ package struct ObjectStore: Sendable {
         return folders.first { FileManager.default.fileExists(atPath: $0) } ?? folders[0]
     }()
 
-    private static let seaweedFSTask = Task {
+    private static let seaweedFSTask = Task { try await startedAnew(seaweedFSStarted) }
+    private static let rcloneTask = Task { try await startedAnew(rcloneStarted) }
+    private static let cephTask = Task { try await startedAnew(cephStarted) }
+
+    /// Starts a store; once more where it ended at once: somebody may have taken one of its ports meanwhile.
+    private static func startedAnew(_ start: () async throws -> ObjectStore) async throws -> ObjectStore {
+        for _ in 0..<2 {
+            do { return try await start() } catch let failure as StoreNotStarted where failure.hasEnded { continue }
+        }
+        return try await start()
+    }
+
+    private static func seaweedFSStarted() async throws -> ObjectStore {
         let directory = try await makeDirectory("seaweedfs")
         let ports = try LocalSocket.freePorts(9)
         let identities = """
@@ -66,7 +81,7 @@ package struct ObjectStore: Sendable {
         return store
     }
 
-    private static let rcloneTask = Task {
+    private static func rcloneStarted() async throws -> ObjectStore {
         let directory = try await makeDirectory("rclone")
         try FileManager.default.createDirectory(
             atPath: "\(directory)/data/apex", withIntermediateDirectories: true)
@@ -83,14 +98,19 @@ package struct ObjectStore: Sendable {
     private static func start(
         _ program: String, in directory: String, environment: [String: String], _ arguments: String...
     ) async throws -> RunningCommand {
+        try await start(["\(programs)/\(program)"] + arguments, in: directory, environment: environment)
+    }
+
+    static func start(
+        _ words: [String], in directory: String, environment: [String: String] = [:]
+    ) async throws -> RunningCommand {
         var shell = CommandLineTool(executable: "/bin/sh", environment: environment)
         shell.environment["HOME"] = directory
-        return try await shell.start(
-            ["-c", "exec \"$0\" \"$@\" >\"$HOME/log\" 2>&1", "\(programs)/\(program)"] + arguments)
+        return try await shell.start(["-c", "exec \"$0\" \"$@\" >\"$HOME/log\" 2>&1"] + words)
     }
 
     /// A directory that goes with this process, and every process that names it; with a certificate in it.
-    private static func makeDirectory(_ name: String) async throws -> String {
+    static func makeDirectory(_ name: String) async throws -> String {
         let directory = Leftovers.newPath(name)
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
         Leftovers.removeAtExit(directory)
@@ -102,18 +122,51 @@ package struct ObjectStore: Sendable {
     }
 
     /// Makes the bucket as soon as the store answers; it may be there.
-    private func makeBucket() async throws {
+    func makeBucket() async throws {
         var last = ""
         let isThere = try await eventually {
-            guard !process.hasEnded else { throw StoreNotStarted(reason: "it ended; its directory has the log") }
-            let output = try await CommandLineTool(executable: "/usr/bin/curl").run(
-                "--silent", "--show-error", "--max-time", "10", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
-                "\(accessKey):\(secretKey)", "--request", "PUT", "--write-out", "%{http_code}",
-                "\(endpoint)/\(bucket)")
-            last = output.standardOutput + output.standardError
+            guard !process.hasEnded else {
+                throw StoreNotStarted(reason: "it ended; its directory has the log", hasEnded: true)
+            }
+            last = try await put(bucket)
             return last.hasSuffix("200") || last.hasSuffix("409")
         }
         guard isThere else { throw StoreNotStarted(reason: last) }
+    }
+
+    /// Makes another bucket, which keeps all versions of its objects.
+    package func makeVersionedBucket(_ name: String) async throws {
+        for (path, body) in [
+            (name, nil), ("\(name)?versioning=", Self.versioning),
+        ] { try await putOrFail(path, body: body) }
+    }
+
+    /// Makes another bucket, of whose objects no version can be removed for a day.
+    package func makeLockedBucket(_ name: String) async throws {
+        try await putOrFail(name, headers: ["x-amz-bucket-object-lock-enabled: true"])
+        try await putOrFail("\(name)?object-lock=", body: Self.lock)
+    }
+
+    private static let versioning = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+    private static let lock = """
+        <ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention>\
+        <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>
+        """
+
+    private func putOrFail(_ path: String, headers: [String] = [], body: String? = nil) async throws {
+        let answer = try await put(path, headers: headers, body: body)
+        guard answer.hasSuffix("200") else { throw StoreNotStarted(reason: "\(path): \(answer)") }
+    }
+
+    /// Puts something that is no object; returns the answer, and the status behind it.
+    private func put(_ path: String, headers: [String] = [], body: String? = nil) async throws -> String {
+        let all = headers + (body == nil ? [] : ["x-amz-content-sha256: UNSIGNED-PAYLOAD"])
+        let output = try await CommandLineTool(executable: "/usr/bin/curl").run(
+            [
+                "--silent", "--show-error", "--max-time", "10", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
+                "\(accessKey):\(secretKey)", "--request", "PUT", "--write-out", "%{http_code}",
+            ] + all.flatMap { ["--header", $0] } + (body.map { ["--data", $0] } ?? []) + ["\(endpoint)/\(path)"])
+        return output.standardOutput + output.standardError
     }
 
     /// The variables by which a program reaches the store, but for its endpoint.
@@ -172,4 +225,5 @@ extension S3Environment {
 /// A store that cannot be had.
 struct StoreNotStarted: Error {
     let reason: String
+    var hasEnded = false
 }
