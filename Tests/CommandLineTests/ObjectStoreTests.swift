@@ -6,7 +6,8 @@ import Testing
 @Suite(.serialized, .needsPhysicalBackups, .needsObjectStores, .timeLimit(.minutes(30)))
 struct `A repository in an object store` {
     @Test func `serves every command as a directory does`() async throws {
-        try await ArchivingCluster.with(store: try await ObjectStore.seaweedFS()) { place in
+        let store = try await ObjectStore.seaweedFS()
+        try await ArchivingCluster.with(store: store) { place in
             let cluster = place.cluster
             let checked = try await place.succeed("init", "--check", "--json").json()
             #expect(checked["isNew"] == .bool(false))
@@ -41,7 +42,26 @@ struct `A repository in an object store` {
             #expect(pruned["removed"]?.elements.compactMap(\.text) == [first])
             let left = try await place.succeed("list", "--json").json().elements
             #expect(left.compactMap { $0["id"]?.text } == [physical, second])
+            try await checkLeftovers(place, store)
         }
+    }
+
+    /// What a backup has left that was killed before it had a single object is found, and removed.
+    private func checkLeftovers(_ place: ArchivingCluster, _ store: ObjectStore) async throws {
+        func finding() async throws -> JSONValue? {
+            try await place.tool.run("doctor", "--no-storage-check", "--no-round-trip", "--json").json().elements.first
+            {
+                $0["code"]?.text == "object-store"
+            }
+        }
+        try await store.beginUpload(
+            "clusters/apex/backups/20200101T000000Z-7f3a/db-1.dump.gz",
+            below: String(place.cluster.directory.split(separator: "/").last ?? ""))
+        let found = try await finding()
+        #expect(found?["level"]?.text == "note")
+        #expect(found?["found"]?.text == "There is 1 unfinished upload in the object store.")
+        try await place.succeed("prune", "--last", "1", "--minimum", "1", "--apply")
+        #expect(try await finding()?["level"]?.text == "ok")
     }
 
     @Test func `tells where a restored server gets its credentials from, and writes none of them down`() async throws {

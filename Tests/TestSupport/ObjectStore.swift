@@ -128,7 +128,7 @@ package struct ObjectStore: Sendable {
             guard !process.hasEnded else {
                 throw StoreNotStarted(reason: "it ended; its directory has the log", hasEnded: true)
             }
-            last = try await put(bucket)
+            last = try await ask("PUT", bucket)
             return last.hasSuffix("200") || last.hasSuffix("409")
         }
         guard isThere else { throw StoreNotStarted(reason: last) }
@@ -153,18 +153,26 @@ package struct ObjectStore: Sendable {
         <Mode>COMPLIANCE</Mode><Days>1</Days></DefaultRetention></Rule></ObjectLockConfiguration>
         """
 
+    /// Begins to upload the object `key` below `prefix`, and does nothing more of it.
+    package func beginUpload(_ key: String, below prefix: String) async throws {
+        let answer = try await ask("POST", "\(bucket)/\(prefix)/\(key)?uploads=")
+        guard answer.hasSuffix("200") else { throw StoreNotStarted(reason: "\(key): \(answer)") }
+    }
+
     private func putOrFail(_ path: String, headers: [String] = [], body: String? = nil) async throws {
-        let answer = try await put(path, headers: headers, body: body)
+        let answer = try await ask("PUT", path, headers: headers, body: body)
         guard answer.hasSuffix("200") else { throw StoreNotStarted(reason: "\(path): \(answer)") }
     }
 
-    /// Puts something that is no object; returns the answer, and the status behind it.
-    private func put(_ path: String, headers: [String] = [], body: String? = nil) async throws -> String {
+    /// Returns the answer to a request, and the status behind it.
+    private func ask(
+        _ method: String, _ path: String, headers: [String] = [], body: String? = nil
+    ) async throws -> String {
         let all = headers + (body == nil ? [] : ["x-amz-content-sha256: UNSIGNED-PAYLOAD"])
         let output = try await CommandLineTool(executable: "/usr/bin/curl").run(
             [
                 "--silent", "--show-error", "--max-time", "10", "--aws-sigv4", "aws:amz:us-east-1:s3", "--user",
-                "\(accessKey):\(secretKey)", "--request", "PUT", "--write-out", "%{http_code}",
+                "\(accessKey):\(secretKey)", "--request", method, "--write-out", "%{http_code}",
             ] + all.flatMap { ["--header", $0] } + (body.map { ["--data", $0] } ?? []) + ["\(endpoint)/\(path)"])
         return output.standardOutput + output.standardError
     }
