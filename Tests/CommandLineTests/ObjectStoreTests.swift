@@ -1,12 +1,17 @@
+import BackupStorage
+import Dispatch
 import FoundationEssentials
+import Glibc
+import Synchronization
 import TestSupport
 import Testing
 
 /// A repository in a real object store, by the program itself.
 @Suite(.serialized, .needsPhysicalBackups, .needsObjectStores, .timeLimit(.minutes(30)))
 struct `A repository in an object store` {
-    @Test func `serves every command as a directory does`() async throws {
-        let store = try await ObjectStore.seaweedFS()
+    @Test(arguments: ["SeaweedFS", "rclone"])
+    func `serves every command as a directory does, also where writes have no conditions`(name: String) async throws {
+        let store = try await name == "rclone" ? ObjectStore.rclone() : ObjectStore.seaweedFS()
         try await ArchivingCluster.with(store: store) { place in
             let cluster = place.cluster
             let checked = try await place.succeed("init", "--check", "--json").json()
@@ -62,6 +67,43 @@ struct `A repository in an object store` {
         #expect(found?["found"]?.text == "There is 1 unfinished upload in the object store.")
         try await place.succeed("prune", "--last", "1", "--minimum", "1", "--apply")
         #expect(try await finding()?["level"]?.text == "ok")
+    }
+
+    @Test func `ends the upload of a backup that is asked to stop`() async throws {
+        let store = try await ObjectStore.seaweedFS()
+        try await ArchivingCluster.with(archives: false, store: store) { place in
+            // No two bytes of it say anything of each other, so that a dump has several parts.
+            try await place.cluster.execute(
+                "CREATE TABLE t AS SELECT decode(md5(n::text) || md5((-n)::text), 'hex') FROM generate_series(1, 400000) n"
+            )
+            let released = DispatchSemaphore(value: 0)
+            let held = Atomic(false)
+            let proxy = try FaultProxy(to: store.port) { request in
+                if request.target.contains("partNumber=") {
+                    held.store(true, ordering: .relaxed)
+                    _ = released.wait(timeout: .now() + 300)
+                }
+                return .pass
+            }
+            defer {
+                for _ in 0..<100 { released.signal() }
+                proxy.stop()
+            }
+            let slow = "\(place.cluster.directory)/slow.yaml"
+            let policy = try String(contentsOf: URL(filePath: place.policy), encoding: .utf8)
+            try Data(policy.replacing(store.endpoint, with: proxy.endpoint).utf8).write(to: URL(filePath: slow))
+
+            let backup = try await place.tool.start(["backup", "--policy", slow, "--json"])
+            #expect(await eventually { held.load(ordering: .relaxed) })
+            let storage = try store.storage(String(place.cluster.directory.split(separator: "/").last ?? ""))
+            #expect(try await onThread { try storage.temporaryFiles(under: nil).count } == 1)
+            backup.send(SIGTERM)
+            let output = try await backup.output()
+            #expect(output.status == 1)
+            #expect(try output.json()["error"]?["code"]?.text == "interrupted")
+            #expect(try await onThread { try storage.temporaryFiles(under: nil) } == [])
+            #expect(try await place.succeed("list", "--json").json() == .array([]))
+        }
     }
 
     @Test func `tells where a restored server gets its credentials from, and writes none of them down`() async throws {
