@@ -69,6 +69,35 @@ struct `A repository in an object store` {
         #expect(try await finding()?["level"]?.text == "ok")
     }
 
+    /// The path of a policy that leads to the store through a proxy.
+    private func policy(
+        of place: ArchivingCluster, with store: ObjectStore, behind proxy: FaultProxy
+    ) throws -> String {
+        let path = "\(place.cluster.directory)/proxied.yaml"
+        let policy = try String(contentsOf: URL(filePath: place.policy), encoding: .utf8)
+        try Data(policy.replacing(store.endpoint, with: proxy.endpoint).utf8).write(to: URL(filePath: path))
+        return path
+    }
+
+    @Test func `lets doctor say of the store, and not of the server, what the store refuses`() async throws {
+        let store = try await ObjectStore.seaweedFS()
+        try await ArchivingCluster.with(archives: false, store: store) { place in
+            let proxy = try FaultProxy(to: store.port) { request in
+                request.target.contains("uploads=")
+                    ? .answer("403 Forbidden", body: "<Error><Code>AccessDenied</Code></Error>") : .pass
+            }
+            defer { proxy.stop() }
+            let findings = try await place.tool.run(
+                "doctor", "--policy", try policy(of: place, with: store, behind: proxy), "--no-storage-check",
+                "--no-round-trip", "--json"
+            ).json().elements
+            let refused = findings.first { $0["code"]?.text == "object-store" }
+            #expect(refused?["level"]?.text == "error")
+            #expect(refused?["why"]?.text == "the store answered 403 AccessDenied")
+            #expect(!findings.contains { $0["code"]?.text == "server-refused" })
+        }
+    }
+
     @Test func `ends the upload of a backup that is asked to stop`() async throws {
         let store = try await ObjectStore.seaweedFS()
         try await ArchivingCluster.with(archives: false, store: store) { place in
@@ -89,10 +118,7 @@ struct `A repository in an object store` {
                 for _ in 0..<100 { released.signal() }
                 proxy.stop()
             }
-            let slow = "\(place.cluster.directory)/slow.yaml"
-            let policy = try String(contentsOf: URL(filePath: place.policy), encoding: .utf8)
-            try Data(policy.replacing(store.endpoint, with: proxy.endpoint).utf8).write(to: URL(filePath: slow))
-
+            let slow = try policy(of: place, with: store, behind: proxy)
             let backup = try await place.tool.start(["backup", "--policy", slow, "--json"])
             #expect(await eventually { held.load(ordering: .relaxed) })
             let storage = try store.storage(String(place.cluster.directory.split(separator: "/").last ?? ""))

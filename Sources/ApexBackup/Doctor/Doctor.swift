@@ -109,10 +109,16 @@ package struct Doctor: Sendable {
         var findings: [DoctorFinding] = []
         // The marker of a directory says that too, if it is a copy of a bucket.
         if repository.storage is S3Storage {
-            findings.append(
-                .objectStore(
-                    repository.marker.store ?? .least, access: try WALCommands(settings).access,
-                    unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
+            do throws(BackupError) {
+                findings.append(
+                    .objectStore(
+                        repository.marker.store ?? .least, access: try WALCommands(settings).access,
+                        unfinishedUploads: try repository.storage.temporaryFiles(under: nil).count))
+            } catch {
+                // What a store refuses is not the server's word.
+                guard error.code != .interrupted else { throw error }
+                findings.append(Self.finding(.objectStore, error))
+            }
         }
         if checksStorage { findings.append(contract(of: repository)) }
         return findings
