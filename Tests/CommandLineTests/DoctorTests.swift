@@ -31,13 +31,9 @@ import Testing
             try await server.execute("ALTER SYSTEM SET archive_timeout = '60s'")
             try await server.execute("SELECT pg_reload_conf()")
             try await place.succeed("backup", "--kind", "physical", "--jobs", "1")
-<<<<<<< HEAD
-            func isWell() async throws -> Bool { try await place.tool.run("doctor", "--wait", "5m").status == 0 }
-=======
             func isWell() async throws -> Bool {
-                try await place.tool.run("doctor", "--no-storage-check", "--wait", "20s").status == 0
+                try await place.tool.run("doctor", "--no-storage-check", "--wait", "5m").status == 0
             }
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
 
             let well = try await place.tool.run("doctor", "--json", "--wait", "5m")
             #expect(well.status == 0, "\(well.standardOutput)")
@@ -132,11 +128,8 @@ import Testing
             #expect(found.contains { $0.code == "pg-wal-space" && $0.level == "note" && $0.statements == [monitor] })
             try await mend("archive-round-trip", "note", of: found, at: place)
             try await mend("pg-wal-space", "note", of: found, at: place)
-<<<<<<< HEAD
-            let seen = try findings(try await place.tool.run("doctor", "--json", "--wait", "5m", url))
-=======
-            let seen = try findings(try await place.tool.run("doctor", "--no-storage-check", "--json", url))
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
+            let seen = try findings(
+                try await place.tool.run("doctor", "--no-storage-check", "--json", "--wait", "5m", url))
             #expect(seen.first { $0.code == "archive-round-trip" }?.level == "ok", "\(seen)")
             #expect(seen.first { $0.code == "pg-wal-space" }?.level == "ok", "\(seen)")
 
@@ -147,11 +140,7 @@ import Testing
             #expect(lost.status == 1)
             try await mend("role-rights", "warning", of: try findings(lost), at: place)
             try await mend("archive-round-trip", "note", of: try findings(lost), at: place)
-<<<<<<< HEAD
-            #expect(try await place.tool.run("doctor", "--wait", "5m", url).status == 0)
-=======
-            #expect(try await place.tool.run("doctor", "--no-storage-check", url).status == 0)
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
+            #expect(try await place.tool.run("doctor", "--no-storage-check", "--wait", "5m", url).status == 0)
         }
     }
 
@@ -226,11 +215,8 @@ import Testing
             try await place.receiving {
                 try await place.waitUntilStreaming()
                 try await place.archiving.succeed("backup", "--kind", "physical", "--jobs", "1")
-<<<<<<< HEAD
-                let found = try findings(try await place.archiving.tool.run("doctor", "--json", "--wait", "5m"))
-=======
-                let found = try findings(try await place.archiving.tool.run("doctor", "--no-storage-check", "--json"))
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
+                let found = try findings(
+                    try await place.archiving.tool.run("doctor", "--no-storage-check", "--json", "--wait", "5m"))
                 let slot = try #require(found.first { $0.code == "slot" })
                 #expect(slot.level == "ok" && slot.found.contains("was in the repository after"), "\(found)")
                 #expect(found.first { $0.code == "archive-mode" }?.level == "note", "\(found)")
@@ -238,13 +224,9 @@ import Testing
                 #expect(backup?.level == "ok" && backup?.found.contains("WAL on from it up to") == true, "\(found)")
             }
             // Without it the WAL that is there still counts, and nothing more comes.
-<<<<<<< HEAD
             try await place.waitUntilFree()
-            let gone = try findings(try await place.archiving.tool.run("doctor", "--json", "--no-round-trip"))
-=======
             let gone = try findings(
                 try await place.archiving.tool.run("doctor", "--no-storage-check", "--json", "--no-round-trip"))
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
             #expect(gone.first { $0.code == "archive-mode" }?.level == "warning", "\(gone)")
             #expect(gone.first { $0.code == "newest-backup" }?.level == "ok", "\(gone)")
         }
@@ -289,11 +271,7 @@ import Testing
             #expect(found.first { $0.code == "wal-level" }?.level == "error")
             #expect(found.first { $0.code == "newest-backup" }?.found == "There is no backup.")
             try await cluster.withServer(on: data, ["fsync": "off"]) { _ in
-<<<<<<< HEAD
-                found = try findings(try await tool.run("doctor", "--json", "--wait", "5m"))
-=======
-                found = try findings(try await tool.run("doctor", "--no-storage-check", "--json"))
->>>>>>> 7a3a4df (Let doctor try out the storage too, and remove what a check has left that was killed)
+                found = try findings(try await tool.run("doctor", "--no-storage-check", "--json", "--wait", "5m"))
             }
             for code in ["archive-mode", "wal-level", "wal-senders", "archive-round-trip", "archive-command"] {
                 #expect(found.first { $0.code == code }?.level == "ok", "\(code): \(found)")
