@@ -58,14 +58,30 @@ extension S3Storage {
 }
 
 extension S3Storage {
+    /// A store answers for an object once it shows it.
+    package func makeDurable(_ keys: [ObjectKey]) throws(BackupError) {}
+}
+
+extension S3Storage {
     package func temporaryFiles(under prefix: ObjectKey?) throws(BackupError) -> [ObjectKey] {
         try uploads(under: prefix).map(\.key).sorted()
     }
 
-    /// Tells by the parts that have arrived when something came of an upload last; of who writes it nothing is known.
     package func unfinishedWrites(in folder: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try unfinishedWrites(
+            of: uploads(under: folder).filter { $0.key == folder.appending(String($0.key.lastComponent)) })
+    }
+
+    package func unfinishedWrites(under prefix: ObjectKey) throws(BackupError) -> [UnfinishedWrite] {
+        try unfinishedWrites(of: uploads(under: prefix)).sorted { $0.key < $1.key }
+    }
+
+    /// Tells by the parts that have arrived when something came of an upload last; of who writes it nothing is known.
+    private func unfinishedWrites(
+        of uploads: [(key: ObjectKey, upload: S3UploadPage.Upload)]
+    ) throws(BackupError) -> [UnfinishedWrite] {
         var found: [UnfinishedWrite] = []
-        for (key, upload) in try uploads(under: folder) where key == folder.appending(String(key.lastComponent)) {
+        for (key, upload) in uploads {
             guard let parts = try arrived(of: upload) else { continue }
             let latest = [upload.begunAt, parts.latest].compactMap(\.self).max()
             found.append(
