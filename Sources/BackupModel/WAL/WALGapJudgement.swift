@@ -22,9 +22,10 @@ extension WALArchiveFacts {
         }
     }
 
-    /// How long the segments of a gap have been missing, at least: since a later one was stored, or, where there is none,
-    /// no longer than since the last commit before it. Nobody knows since when WAL is missing that was there when a backup
-    /// ended.
+    /// How long the segments of a gap have been missing, at least.
+    ///
+    /// That is since a later one was stored, or, where there is none, no longer than since the last commit before it.
+    /// Nobody knows since when WAL is missing that was there when a backup ended.
     private func age(of gap: WALGap) -> Duration? {
         if gap.next == nil, gap.first.timeline != server?.timeline { return nil }
         return (gap.next.map { storedAt[$0] } ?? latestTime).flatMap(age)

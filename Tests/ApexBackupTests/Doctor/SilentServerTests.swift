@@ -27,7 +27,8 @@ import Testing
         flags.url = server.url
         flags.repository = directory.path(of: "nowhere")
         var doctor = Doctor(
-            settings: try EffectivePolicy.load(flags, environment: BackupEnvironment()), patience: .seconds(1))
+            settings: try EffectivePolicy.load(flags, environment: BackupEnvironment()), patience: .seconds(1),
+            checksStorage: false)
         doctor.longestSilence = Self.limit
         let found = try await onOwnThreads { [doctor] in try await doctor.run() }
         #expect(found.map(\.code) == [.serverUnreachable, .repository])
