@@ -141,7 +141,7 @@ import Testing
         patience.retries.budget = .seconds(2)
         let proxy = try FaultProxy(to: try await ObjectStore.seaweedFS().port) { request in
             if request.target.contains("partNumber=2") { isDead.store(true, ordering: .relaxed) }
-            return isDead.load(ordering: .relaxed) ? .cutRequest(after: 0) : .pass
+            return isDead.load(ordering: .relaxed) ? .drop : .pass
         }
         defer { proxy.stop() }
         let storage = try await ObjectStore.seaweedFS().storage(prefix, at: proxy.endpoint, patience: patience)

@@ -28,6 +28,8 @@ package final class FaultProxy: Sendable {
         case answerBeginning(String, of: Int, headers: [String] = [])
         /// The connection ends after so many bytes of the request's body were handed on.
         case cutRequest(after: Int)
+        /// Nothing of it is handed on, and the connection ends.
+        case drop
         /// It is handed on, and nothing of its answer comes back.
         case loseAnswer
         /// The connection ends after so many bytes of the answer's body.
@@ -110,6 +112,7 @@ package final class FaultProxy: Sendable {
             _ = client.write(Array("\(lines.joined(separator: "\r\n"))\r\n\r\n\(body)".utf8))
             return
         }
+        if case .drop = fate { return }
         guard let server, let upstream = try? LocalSocket.connected(to: server) else { return }
         defer { upstream.shutDown() }
         let kept = lines.filter { !$0.lowercased().hasPrefix("connection:") } + ["Connection: close"]

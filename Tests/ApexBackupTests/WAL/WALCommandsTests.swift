@@ -21,7 +21,7 @@ import Testing
         let file = #"AWS_SHARED_CREDENTIALS_FILE='\#(directory.path)/100%%'\''s'"#
         let recovery = commands.recovery(of: "7", pieces: nil)
         #expect(recovery.hasPrefix("AWS_REGION=us-east-1 \(file) '/"), "\(recovery)")
-        #expect(recovery.hasSuffix(" --system-identifier 7 --repository 's3://bucket/apex' --cluster apex %f %p"))
+        #expect(recovery.hasSuffix(" 7 '--repository' 's3://bucket/apex' '--cluster' apex %f %p"))
         #expect(!recovery.contains("hunter2") && !recovery.contains("AKID"))
         #expect(commands.needed == [])
         // And `doctor` knows them again.
