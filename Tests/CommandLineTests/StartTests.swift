@@ -41,8 +41,14 @@ import Testing
             CREATE TABLE w (a text PRIMARY KEY, b text COLLATE "de-x-icu", c text COLLATE "C", r int, j jsonb);
             CREATE INDEX w_b ON w (b); CREATE INDEX w_c ON w (c); CREATE INDEX w_r ON w (r); CREATE INDEX w_j ON w (j);
             CREATE INDEX w_pattern ON w (a text_pattern_ops); CREATE INDEX w_hash ON w USING hash (a);
-            UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu'
+            UPDATE pg_collation SET collversion = '1' WHERE collname = 'de-x-icu';
+            CREATE SCHEMA own;
+            CREATE FUNCTION own.same(oid, oid) RETURNS boolean LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'run by %', current_user; END $$;
+            CREATE OPERATOR own.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = own.same)
             """, database: "sorted")
+        // Its owner could have a superuser run what it likes, who does not keep the path off.
+        try await cluster.execute("ALTER DATABASE sorted SET search_path = own, pg_catalog, public")
         try await cluster.execute("UPDATE pg_database SET datcollversion = '1' WHERE datname = 'sorted'")
     }
 
@@ -103,12 +109,12 @@ import Testing
             let restored = try ConnectionSettings(parsing: try #require(latest["server"]?["url"]?.text))
             // A server that somebody else started tells the same.
             let told = ["ALTER COLLATION pg_catalog.\"de-x-icu\"", "ALTER DATABASE sorted"]
-            #expect(
-                try await collationScript(place, restored)
-                    == Self.mending.filter { $0.hasPrefix("REINDEX") }
-                    + ["\(told[0]) REFRESH VERSION;", "\(told[1]) REFRESH COLLATION VERSION;"])
+            let all =
+                Self.mending.filter { $0.hasPrefix("REINDEX") }
+                + ["\(told[0]) REFRESH VERSION;", "\(told[1]) REFRESH COLLATION VERSION;"]
+            if knowsICU { #expect(try await collationScript(place, restored) == all) }
             for statement in statements { try await cluster.execute(statement, in: restored.with(database: "sorted")) }
-            #expect(try await collationScript(place, restored).isEmpty)
+            if knowsICU { #expect(try await collationScript(place, restored).isEmpty) }
             let stale = """
                 SELECT count(*) FROM pg_database WHERE datcollversion <> pg_database_collation_actual_version(oid)
                 """

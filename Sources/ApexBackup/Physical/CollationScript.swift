@@ -3,11 +3,15 @@ enum CollationScript {
     /// Its name in the data directory.
     static let fileName = "apex-backup-collations.sql"
 
-    /// It compares what the catalogue has with this server's libraries: what a source had beside its catalogue, it does
-    /// not know.
+    /// It compares what the catalogue has with this server's libraries.
+    ///
+    /// What a source had beside its catalogue, it does not know. Without a search path no operator is one that a user of
+    /// the source has made: a superuser runs it.
     static let text = """
         -- Prints what has to be run in a database whose indexes were built with other collations than this server has;
         -- nothing where there is nothing to do. In each database: psql -X -At -d DATABASE -f THIS-FILE
+        \\set QUIET on
+        SET search_path = '';
         WITH uses AS (\(CollationInquiry.uses)),
         differing AS (
             SELECT c.oid, v.actual, CASE c.collprovider

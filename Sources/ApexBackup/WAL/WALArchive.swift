@@ -269,10 +269,16 @@ extension WALArchive {
     /// The bytes reach `sink` before they are proved.
     func read(_ piece: WALPiece, into sink: any ByteSink) throws(BackupError) -> Bool {
         let key = layout.piece(piece)
-        guard let record = try record(at: key, named: "\(piece.segment)") else { return false }
-        try requirePiece(record, at: key)
-        try read(key, record, into: sink)
-        return true
+        do throws(BackupError) {
+            guard let record = try record(at: key, named: "\(piece.segment)") else { return false }
+            try requirePiece(record, at: key)
+            try read(key, record, into: sink)
+            return true
+        } catch {
+            // Between its name and its bytes something longer can come in its place.
+            guard error.code == .objectMissing else { throw error }
+            return false
+        }
     }
 
     /// Refuses what lies in the place of another piece of its segment.

@@ -143,9 +143,9 @@ private struct WALGetAttempt {
         {
             return try bringPieces(of: segment, from: archive)
         }
-        guard let later else { return .absent }
-        // It may have come together with what is behind it since it was looked for.
+        // It may have come since it was looked for: together with what is behind it, or in the place of its pieces.
         if try bring(segment, from: archive) == .delivered { return .delivered }
+        guard let later else { return .absent }
         throw Self.hole(segment, before: later)
     }
 

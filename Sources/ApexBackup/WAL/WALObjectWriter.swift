@@ -65,8 +65,8 @@ final class WALObjectWriter: ByteSink {
         } catch {
             object.discard()
             guard error.code == .objectExists else { throw error }
-            let stored = try archive.record(at: key, named: name)
-            guard stored?.contentSHA256 == record.contentSHA256 else { throw conflict(stored, record) }
+            guard let stored = try archive.record(at: key, named: name) else { throw Self.gone(key) }
+            guard stored.contentSHA256 == record.contentSHA256 else { throw conflict(stored, record) }
             published.wasPresent = true
             return published
         }
@@ -74,11 +74,19 @@ final class WALObjectWriter: ByteSink {
 
     func discard() { object.discard() }
 
-    private func conflict(_ stored: WALObjectRecord?, _ new: WALObjectRecord) -> BackupError {
+    /// Another receiver has put something longer in the place of a piece.
+    private static func gone(_ key: ObjectKey) -> BackupError {
+        BackupError(
+            .repositoryUnavailable, "'\(key)' was there already, and is gone.",
+            reason: "another receiver of the same WAL has put something longer in its place",
+            remedy: "It is tried again.", unchanged: "Nothing was stored under that name.")
+    }
+
+    private func conflict(_ stored: WALObjectRecord, _ new: WALObjectRecord) -> BackupError {
         BackupError(
             .walConflict, "WAL file \(name) is in the repository already, with other content.",
             reason: "two servers write WAL of the same name: SHA-256 "
-                + "\(stored?.contentSHA256.description ?? "unknown") instead of \(new.contentSHA256) came first",
+                + "\(stored.contentSHA256) instead of \(new.contentSHA256) came first",
             remedy:
                 "Find out which server is the right one ('two servers write'); give a clone a cluster name of its own, or "
                 + "turn its archiving off.", unchanged: "What was stored was not touched.")

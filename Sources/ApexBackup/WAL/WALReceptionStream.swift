@@ -31,11 +31,13 @@ struct WALReceptionStream: Sendable {
         ) { session in
             let kept = try await keptFrom(source.slot, in: session)
             let (place, history) = try await place(kept: kept, of: source, archive, in: session)
+            // Whoever had the slot until now may have moved it meanwhile.
+            let reported = max(kept, try await session.restartPosition(of: request.slot))
             let holes = WALHoleFilling(
                 reception: reception, source: source, archive: archive, history: history, end: place.start.position,
                 log: log)
             return await firstFailure(
-                of: { try await receive(place, keptFrom: kept, of: source, into: archive, over: session) },
+                of: { try await receive(place, keptFrom: reported, of: source, into: archive, over: session) },
                 { try await holes.run() }, { try await attend(source) }, rollUp)
         }
     }

@@ -57,7 +57,7 @@ package enum AWSCredentialSource: Sendable, Hashable {
             throw incomplete("AWS_PROFILE is '\(name)', and the shared files have no such profile")
         }
         if let path = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
-            return .container(url: "http://169.254.170.2\(path)", token: containerToken(variable))
+            return .container(url: try requireProtected("http://169.254.170.2\(path)"), token: containerToken(variable))
         }
         if let url = variable("AWS_CONTAINER_CREDENTIALS_FULL_URI") {
             return .container(url: try requireProtected(url), token: containerToken(variable))
@@ -107,9 +107,11 @@ package enum AWSCredentialSource: Sendable, Hashable {
         let authority = url.dropFirst("http://".count).prefix { $0 != "/" }
         let host = authority.hasPrefix("[") ? authority.prefix { $0 != "]" } + "]" : authority.prefix { $0 != ":" }
         let nearby = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "localhost", "[::1]"]
-        guard url.hasPrefix("http://"), nearby.contains(String(host)) || isLoopback(host) else {
+        guard url.hasPrefix("http://"), !authority.contains("@"), nearby.contains(String(host)) || isLoopback(host)
+        else {
+            let place = authority.split(separator: "@").last ?? host
             throw BackupError(
-                .settings, "Credentials would be sent to '\(host)' without TLS.",
+                .settings, "Credentials would be sent to '\(place)' without TLS.",
                 remedy: "Correct AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_ENDPOINT_URL_STS: https://, or a place on "
                     + "this host.", unchanged: "Nothing was sent.")
         }

@@ -95,13 +95,15 @@ package struct WALReceptionRetries: Sendable {
 
     /// Whether an attempt worked for a while: then what failed begins to fail anew.
     private func hasWorked(_ attempt: Attempt) -> Bool {
-        if attempt.segments > 0 { return true }
         switch attempt.failure {
+        // Nothing was streamed, and what came filled a hole.
+        case .slotTaken: return false
+        case _ where attempt.segments > 0: return true
         // Pieces are what may be damaged.
         case .damaged: return false
         // While a server is at rest nothing is refused.
         case .forbidden: return attempt.pieces > 0
-        case .passing, .slotTaken, .walRemoved, .lasting:
+        case .passing, .walRemoved, .lasting:
             return attempt.pieces > 0 || attempt.duration > Self.longestPause * 2
         }
     }

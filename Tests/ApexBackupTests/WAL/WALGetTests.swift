@@ -190,13 +190,16 @@ import Testing
         #expect(try await get("\(archive.name(5))", from: storage) == .delivered && storage.hasChanged)
     }
 
-    @Test func `brings pieces in whose place something longer was put while they were read`() async throws {
+    @Test(arguments: [1, 2])
+    func `brings pieces in whose place something longer was put while they were looked for or read`(
+        listing: Int
+    ) async throws {
         let archive = archive
         try Self.storePiece(5, of: archive)
         let name = try archive.name(5)
         let storage = ChangingStorage(
             PosixStorage(root: archive.site.crafted.path), before: try archive.archive().layout.pieces(of: name),
-            number: 2
+            number: listing
         ) {
             try archive.storeWhole(5)
             try archive.archive().removePieces(of: name)

@@ -126,6 +126,8 @@ import Testing
         ["AWS_EC2_METADATA_DISABLED": "True"],
         ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://store.example.com/"],
         ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1.example.com/"],
+        ["AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost:x@example.com/"],
+        ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "@example.com/"],
         ["AWS_WEB_IDENTITY_TOKEN_FILE": "/t", "AWS_ROLE_ARN": "a", "AWS_ENDPOINT_URL_STS": "http://sts.example.com"],
     ])
     func `refuses what is incomplete, or would send secrets without TLS`(variables: [String: String]) {

@@ -99,12 +99,19 @@ struct S3Publication {
             if try storage.head(key) != nil { return .present }
             let claimed = clock()
             guard let claim = try claim(until: start + Self.patience) else { continue }
-            defer { release(claim) }
+            // A request that was not answered may still arrive: the claim keeps the name until none can.
+            var isOver = true
+            defer { if isOver { release(claim) } }
             if try storage.head(key) != nil { return .present }
             var held = self
             held.budget = Self.longestHold - (clock() - claimed)
             guard let budget = held.budget, budget > .zero else { continue }
-            return try held.attempt(write, [])
+            do throws(S3Failure) {
+                return try held.attempt(write, [])
+            } catch {
+                if case .connection = error { isOver = false }
+                throw error
+            }
         }
         throw .other(
             BackupError(

@@ -106,8 +106,8 @@ extension S3Storage {
             do {
                 answer = try client.send(request)
             } catch {
-                // Not so in AWS, which lists nothing.
-                if error.kind == .absent { return }
+                // Not so in AWS, which lists nothing. What ends in its middle is not known whole.
+                if error.kind == .absent, token == nil { return }
                 throw error.error(failed(to: "listed", nil))
             }
             guard let page = S3ListPage(answer.body) else { throw notUnderstood("listing") }

@@ -140,7 +140,8 @@ extension S3Storage {
         var markers: S3UploadPage.Markers?
         while true {
             var request = S3Request("GET", nil)
-            request.query = [("uploads", ""), ("prefix", prefix.map { "\(place.name(of: $0))/" } ?? place.folder)]
+            let path = prefix.map { "\(place.name(of: $0))/" } ?? place.folder
+            request.query = [("uploads", ""), ("prefix", path)]
             if let markers {
                 request.query.append(("key-marker", markers.name))
                 if !markers.id.isEmpty { request.query.append(("upload-id-marker", markers.id)) }
@@ -158,7 +159,8 @@ extension S3Storage {
                 }
             }
             guard let page = S3UploadPage(answer.body) else { throw notUnderstood("list of unfinished uploads") }
-            for upload in page.uploads {
+            // A store may not know the prefix: what is elsewhere is nobody's to remove.
+            for upload in page.uploads where upload.name.hasPrefix(path) {
                 guard let key = place.key(ofName: upload.name) else { continue }
                 found.append((key.sibling(Self.temporaryName(of: upload)), upload))
             }
